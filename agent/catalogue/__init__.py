@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every metric there is, by name. What is not here is not exported.
+
+Names, units and attributes are OpenTelemetry's hardware conventions v1.44 where they have one
+(`hw.*`, all of them in development there) and `joulespan.*` in the same grammar where they have none.
+"""
+
+from types import ModuleType
+from typing import Any
+
+from agent.catalogue import energy, engine, gpu, health, links, own
+from agent.metric import Metric
+
+SECTIONS: tuple[ModuleType, ...] = (gpu, health, links, engine, energy, own)
+"""The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
+
+
+def metrics(section: ModuleType) -> list[Metric[Any]]:
+    """List the metrics of a section, in the order they are defined."""
+    return [value for value in vars(section).values() if isinstance(value, Metric)]
+
+
+METRICS: dict[str, Metric[Any]] = {metric.name: metric for section in SECTIONS for metric in metrics(section)}

@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What metrics are about. The fields of an entity are the attributes of its series.
+
+An entity is a named tuple whose fields are annotated with the attribute they stand for; a field that
+is itself an entity contributes that entity's attributes. A field that is None is left out.
+"""
+
+from functools import cache
+from typing import Annotated, Any, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
+
+Entity: TypeAlias = tuple[Any, ...]
+"""Any of the named tuples below."""
+
+
+class Attr(NamedTuple):
+    """An attribute in OpenTelemetry's spelling, and what it says."""
+
+    name: str
+    brief: str
+
+
+class Agent(NamedTuple):
+    """This agent."""
+
+
+class BuildInfo(NamedTuple):
+    """The program that runs."""
+
+    version: Annotated[str, Attr("version", "Version of joulespan")]
+    mode: Annotated[str, Attr("mode", "run: the node's GPUs; demo: simulated ones")]
+
+
+class Gpu(NamedTuple):
+    """A GPU."""
+
+    id: Annotated[str, Attr("hw.id", "NVML UUID")]
+    name: Annotated[str, Attr("hw.name", "`gpu` and the NVML index")]
+
+
+class MigInstance(NamedTuple):
+    """A MIG instance: a slice of a GPU with memory and compute of its own."""
+
+    id: Annotated[str, Attr("hw.id", "NVML UUID of the instance, MIG-…")]
+    name: Annotated[str, Attr("hw.name", "Name of the GPU, a slash, and the profile and place of the instance")]
+    parent: Annotated[str, Attr("hw.parent", "NVML UUID of the GPU it is part of")]
+
+
+class GpuInfo(NamedTuple):
+    """What a GPU is; changes only with a driver or firmware update."""
+
+    gpu: Gpu
+    model: Annotated[str | None, Attr("hw.model", "Product name")] = None
+    serial: Annotated[str | None, Attr("hw.serial_number", "Board serial number")] = None
+    driver: Annotated[str | None, Attr("hw.driver_version", "Driver version")] = None
+    vbios: Annotated[str | None, Attr("hw.firmware_version", "VBIOS version")] = None
+    cuda: Annotated[str | None, Attr("cuda.version", "Newest CUDA version the driver serves")] = None
+    architecture: Annotated[str | None, Attr("gpu.architecture", "hopper, blackwell, …")] = None
+    capability: Annotated[str | None, Attr("cuda.compute_capability", "CUDA compute capability")] = None
+    pci: Annotated[str | None, Attr("pci.bus_id", "domain:bus:device.function")] = None
+    index: Annotated[int | None, Attr("gpu.index", "NVML index on this boot")] = None
+    minor: Annotated[int | None, Attr("gpu.minor", "N of /dev/nvidiaN")] = None
+    gsp: Annotated[str | None, Attr("gpu.gsp_firmware", "GSP firmware version")] = None
+    part_number: Annotated[str | None, Attr("gpu.board_part_number", "Board part number")] = None
+
+
+class GpuMode(NamedTuple):
+    """How a GPU is set up; changes when an administrator changes it."""
+
+    gpu: Gpu
+    persistence: Annotated[str | None, Attr("persistence", "Persistence mode: enabled, disabled")] = None
+    compute: Annotated[str | None, Attr("compute_mode", "default, exclusive_process, prohibited")] = None
+    mig: Annotated[str | None, Attr("mig", "MIG mode: enabled, disabled")] = None
+    ecc: Annotated[str | None, Attr("ecc", "ECC mode: enabled, disabled")] = None
+    addressing: Annotated[str | None, Attr("addressing", "System memory addressing: none, hmm, ats")] = None
+    confidential: Annotated[str | None, Attr("confidential_compute", "Confidential computing: on, off")] = None
+    profiles: Annotated[
+        str | None, Attr("power_profiles", "Workload power profiles in force, joined by commas")
+    ] = None
+
+
+class Fabric(NamedTuple):
+    """The NVLink fabric a GPU belongs to: one clique of an NVL72-class domain, or a set of NVSwitches."""
+
+    gpu: Gpu
+    cluster: Annotated[str, Attr("fabric.cluster_uuid", "UUID of the fabric")]
+    clique: Annotated[int, Attr("fabric.clique", "Clique id; unique only together with the cluster")]
+
+
+class Platform(NamedTuple):
+    """Where a GPU sits in its rack."""
+
+    gpu: Gpu
+    chassis: Annotated[str, Attr("platform.chassis", "Chassis serial number")]
+    slot: Annotated[int, Attr("platform.slot", "Slot in the rack, switch trays counted")]
+    tray: Annotated[int, Attr("platform.tray", "Compute tray in the rack, switch trays not counted")]
+    host: Annotated[int, Attr("platform.host", "Host in the tray")]
+    module: Annotated[int, Attr("platform.module", "Module in the host")]
+    peer: Annotated[str, Attr("platform.peer", "How peers are reached: direct, switch")]
+
+
+class GpuState(NamedTuple):
+    """A GPU in a state."""
+
+    gpu: Gpu
+    state: Annotated[str, Attr("hw.state", "ok, degraded, failed")]
+
+
+class GpuTask(NamedTuple):
+    """One of a GPU's engines."""
+
+    gpu: Gpu
+    task: Annotated[str, Attr("hw.gpu.task", "general, encoder, decoder, jpeg, ofa")]
+
+
+class GpuSensor(NamedTuple):
+    """A temperature sensor of a GPU."""
+
+    gpu: Gpu
+    location: Annotated[str, Attr("hw.sensor_location", "gpu, hotspot, memory")]
+
+
+class GpuLimit(NamedTuple):
+    """One of the limits of a quantity of a GPU."""
+
+    gpu: Gpu
+    limit: Annotated[str, Attr("hw.limit_type", "Which limit")]
+
+
+class GpuClock(NamedTuple):
+    """A clock domain of a GPU."""
+
+    gpu: Gpu
+    clock: Annotated[str, Attr("clock", "graphics, sm, memory, video")]
+
+
+class GpuReason(NamedTuple):
+    """A reason for which a GPU lowers its clocks."""
+
+    gpu: Gpu
+    reason: Annotated[str, Attr("reason", "NVML's clocks event reason")]
+
+
+class GpuScope(NamedTuple):
+    """A part of a GPU's board whose power is read apart."""
+
+    gpu: Gpu
+    scope: Annotated[str, Attr("scope", "gpu, module (CPU and GPU of a superchip), memory")]
+
+
+class GpuFan(NamedTuple):
+    """A fan of a GPU."""
+
+    gpu: Gpu
+    fan: Annotated[int, Attr("fan", "NVML fan index")]
+
+
+class GpuError(NamedTuple):
+    """A kind of error of a GPU."""
+
+    gpu: Gpu
+    type: Annotated[str, Attr("error.type", "Kind of error")]
+
+
+class GpuEcc(NamedTuple):
+    """The memory errors of a GPU, by severity, place and the lifetime of their counter."""
+
+    gpu: Gpu
+    type: Annotated[str, Attr("error.type", "corrected, uncorrected")]
+    location: Annotated[str, Attr("location", "dram, sram, or another memory of the GPU")]
+    lifetime: Annotated[str, Attr("lifetime", "volatile: since driver load; aggregate: since manufacture")]
+
+
+class GpuCause(NamedTuple):
+    """Repaired memory of a GPU, by the cause of the repair."""
+
+    gpu: Gpu
+    cause: Annotated[str, Attr("cause", "corrected, uncorrected, or how many spares are left")]
+
+
+class GpuXid(NamedTuple):
+    """An XID of a GPU."""
+
+    gpu: Gpu
+    xid: Annotated[int, Attr("xid", "The driver's XID code")]
+
+
+class GpuAction(NamedTuple):
+    """What a GPU needs to recover."""
+
+    gpu: Gpu
+    action: Annotated[str, Attr("action", "none, reset, reboot, drain_p2p, …")]
+
+
+class GpuIo(NamedTuple):
+    """Bytes of a GPU in one direction."""
+
+    gpu: Gpu
+    direction: Annotated[str, Attr("network.io.direction", "transmit, receive")]
+
+
+class GpuPipe(NamedTuple):
+    """An execution pipe of a GPU's multiprocessors."""
+
+    gpu: Gpu
+    pipe: Annotated[str, Attr("pipe", "any_tensor, hmma, imma, dmma, fp64, fp32, fp16, int")]
+
+
+class MigPipe(NamedTuple):
+    """An execution pipe of a MIG instance."""
+
+    mig: MigInstance
+    pipe: Annotated[str, Attr("pipe", "any_tensor, hmma, imma, dmma, fp64, fp32, fp16, int")]
+
+
+class GpuProcess(NamedTuple):
+    """A process that holds memory of a GPU."""
+
+    gpu: Gpu
+    pid: Annotated[int, Attr("process.pid", "Process id in the host's namespace")]
+    executable: Annotated[
+        str | None, Attr("process.executable.name", "Name of the program, never its arguments")
+    ] = None
+
+
+class GpuProcessTask(NamedTuple):
+    """What a process does on one of a GPU's engines."""
+
+    process: GpuProcess
+    task: Annotated[str, Attr("hw.gpu.task", "general, encoder, decoder, jpeg, ofa")]
+
+
+class NvLink(NamedTuple):
+    """An NVLink of a GPU."""
+
+    gpu: Gpu
+    link: Annotated[int, Attr("link", "NVLink number")]
+
+
+class NvLinkIo(NamedTuple):
+    """Bytes of an NVLink in one direction."""
+
+    gpu: Gpu
+    link: Annotated[int, Attr("link", "NVLink number")]
+    direction: Annotated[str, Attr("network.io.direction", "transmit, receive")]
+
+
+class NvLinkState(NamedTuple):
+    """An NVLink in a state."""
+
+    gpu: Gpu
+    link: Annotated[int, Attr("link", "NVLink number")]
+    state: Annotated[str, Attr("state", "inactive, active, sleep, disabled")]
+
+
+class NvLinkError(NamedTuple):
+    """A kind of error of an NVLink."""
+
+    gpu: Gpu
+    link: Annotated[int, Attr("link", "NVLink number")]
+    type: Annotated[str, Attr("error.type", "Kind of error")]
+
+
+class NvLinkInfo(NamedTuple):
+    """What the NVLinks of a GPU are."""
+
+    gpu: Gpu
+    version: Annotated[str, Attr("nvlink.version", "NVLink generation")]
+
+
+class Collector(NamedTuple):
+    """A collector of this agent."""
+
+    collector: Annotated[str, Attr("collector", "Name of its module")]
+
+
+class CollectorFailure(NamedTuple):
+    """Readings of a collector that failed, by kind."""
+
+    collector: Annotated[str, Attr("collector", "Name of its module")]
+    type: Annotated[str, Attr("error.type", "Unavailable, NoPermission, DeviceLost, …")]
+
+
+class Receiver(NamedTuple):
+    """What became of what a receiver took in."""
+
+    receiver: Annotated[str, Attr("receiver", "Name of the receiver")]
+    outcome: Annotated[str, Attr("outcome", "accepted, forwarded, refused, dropped")]
+
+
+class ExporterOutcome(NamedTuple):
+    """What became of what an exporter was given."""
+
+    exporter: Annotated[str, Attr("exporter", "prometheus, otlp")]
+    outcome: Annotated[str, Attr("outcome", "exported, dropped")]
+
+
+class Exporter(NamedTuple):
+    """An exporter of this agent."""
+
+    exporter: Annotated[str, Attr("exporter", "prometheus, otlp")]
+
+
+class Queue(NamedTuple):
+    """A bounded queue of this agent."""
+
+    queue: Annotated[str, Attr("queue", "Which queue")]
+
+
+class Process(NamedTuple):
+    """A process of this agent."""
+
+    process: Annotated[str, Attr("process", "agent: the event loop; reader: holds the driver")]
+
+
+class Engine(NamedTuple):
+    """A serving engine."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+
+
+class EngineModel(NamedTuple):
+    """A model that an engine serves."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")] = None
+
+
+class EngineTokens(NamedTuple):
+    """Tokens of an engine, by what was done for them."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")]
+    type: Annotated[
+        str,
+        Attr(
+            "gen_ai.token.type", "input: computed by prefill; cached: prompt tokens not computed; output"
+        ),
+    ]
+
+
+class RequestClass(NamedTuple):
+    """Requests of one engine, model and tenant."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")] = None
+    tenant: Annotated[str | None, Attr("tenant", "Who asked")] = None
+
+
+class RequestPhase(NamedTuple):
+    """A phase of the requests of one engine, model and tenant."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")]
+    tenant: Annotated[str | None, Attr("tenant", "Who asked")]
+    phase: Annotated[str, Attr("phase", "prefill, decode")]
+
+
+class RequestCause(NamedTuple):
+    """Slow requests, by cause."""
+
+    cause: Annotated[str, Attr("cause", "What made the request slow")]
+
+
+GPU_ENTITIES = (Gpu, MigInstance)
+"""Entities that are hardware of `hw.type` gpu; whatever contains one of them is too."""
+
+
+@cache
+def _schema(entity: type[Entity]) -> tuple[tuple[int, Attr | None], ...]:
+    hints = get_type_hints(entity, include_extras=True)
+    fields = getattr(entity, "_fields")  # noqa: B009 - a named tuple's, which the alias cannot say
+    return tuple(
+        (index, get_args(hints[field])[1] if get_origin(hints[field]) is Annotated else None)
+        for index, field in enumerate(fields)
+    )
+
+
+@cache
+def attributes_of(entity: type[Entity]) -> tuple[Attr, ...]:
+    """List the attributes that the series of this kind of entity can have, in order."""
+    hints = get_type_hints(entity, include_extras=True)
+    fields = tuple(getattr(entity, "_fields"))  # noqa: B009 - as above
+    found: list[Attr] = []
+    for (_, attr), field in zip(_schema(entity), fields, strict=True):
+        found.extend(attributes_of(hints[field]) if attr is None else [attr])
+    if entity in GPU_ENTITIES:
+        found.insert(1, Attr("hw.type", "gpu"))
+    return tuple(found)
+
+
+def attributes(entity: Entity) -> tuple[tuple[str, str], ...]:
+    """Name the entity: pairs of attribute and value, absent ones left out, in the order of its fields."""
+    pairs: list[tuple[str, str]] = []
+    for index, attr in _schema(type(entity)):
+        value = entity[index]
+        if attr is None:
+            pairs.extend(attributes(value))
+        elif value is not None:
+            pairs.append((attr.name, str(value)))
+    if type(entity) in GPU_ENTITIES:
+        pairs.insert(1, ("hw.type", "gpu"))
+    return tuple(pairs)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NVIDIA's management library: GPUs as small typed devices, real (pynvml) and simulated."""

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that tests of several folders share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.mock_nvml.build import BuildError, build
+from tests.mock_nvml.control import ControlFile, MockNvml
+
+
+@pytest.fixture(scope="session")
+def mock_nvml() -> MockNvml:
+    """The mock NVML library, built where its sources are newer."""
+    try:
+        return MockNvml(build().parent)
+    except BuildError as error:
+        pytest.skip(f"mock NVML: {error}")
+
+
+@pytest.fixture
+def nvml_control(tmp_path: Path) -> ControlFile:
+    """A control file of its own for each test."""
+    return ControlFile(tmp_path / "nvml.control")
