@@ -267,6 +267,12 @@ class NvLinkInfo(NamedTuple):
     version: Annotated[str, Attr("nvlink.version", "NVLink generation")]
 
 
+class NodeGpus(NamedTuple):
+    """The GPUs of this node in a state."""
+
+    state: Annotated[str, Attr("state", "reachable; lost: off the bus; hung: a driver call on it does not return")]
+
+
 class Collector(NamedTuple):
     """A collector of this agent."""
 
@@ -292,6 +298,12 @@ class ExporterOutcome(NamedTuple):
 
     exporter: Annotated[str, Attr("exporter", "prometheus, otlp")]
     outcome: Annotated[str, Attr("outcome", "exported, dropped")]
+
+
+class Reload(NamedTuple):
+    """Reloads of the configuration by how they ended."""
+
+    outcome: Annotated[str, Attr("outcome", "applied, refused")]
 
 
 class Exporter(NamedTuple):

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.mock_nvml.build import BuildError, build
+from tests.mock_nvml.build import ToolMissing, build
 from tests.mock_nvml.control import ControlFile, MockNvml
 
 
 @pytest.fixture(scope="session")
 def mock_nvml() -> MockNvml:
-    """The mock NVML library, built where its sources are newer."""
+    """Give the mock NVML library, built where its sources are newer."""
     try:
         return MockNvml(build().parent)
-    except BuildError as error:
+    except ToolMissing as error:
         pytest.skip(f"mock NVML: {error}")
 
 
 @pytest.fixture
 def nvml_control(tmp_path: Path) -> ControlFile:
-    """A control file of its own for each test."""
+    """Give each test a control file of its own."""
     return ControlFile(tmp_path / "nvml.control")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong with the GPUs: status, XIDs, memory errors and repairs."""
 
-from agent.entities import Gpu, GpuAction, GpuCause, GpuEcc, GpuError, GpuState, GpuXid
+from agent.entities import Gpu, GpuAction, GpuCause, GpuEcc, GpuError, GpuState, GpuXid, NodeGpus
 from agent.metric import Counter, Gauge, UpDownCounter
 from agent.unit import Unit
 
+NODE_GPUS = UpDownCounter("joulespan.node.gpus", Unit.ITEMS, NodeGpus, "GPUs of the node by whether they can be read.")
 STATUS = UpDownCounter(
     "hw.status",
     Unit.RATIO,

@@ -11,13 +11,14 @@ from agent.entities import (
     Process,
     Queue,
     Receiver,
+    Reload,
 )
 from agent.metric import Counter, Gauge, Info, UpDownCounter
 from agent.unit import Unit
 
 BUILD_INFO = Info("joulespan.build.info", BuildInfo, "The program that runs; mode demo means that the GPUs are simulated.")
 START_TIME = Gauge("joulespan.agent.start_time", Unit.SECONDS, Agent, "Unix time at which the agent started.")
-CONFIG_RELOADS = Counter("joulespan.config.reloads", Unit.EVENTS, ExporterOutcome, "Configuration reloads asked for.")
+CONFIG_RELOADS = Counter("joulespan.config.reloads", Unit.EVENTS, Reload, "Configuration reloads asked for.")
 COLLECTOR_DURATION = Gauge("joulespan.collector.duration", Unit.SECONDS, Collector, "Time the collector's last run took, over all its devices.")
 COLLECTOR_SUCCESS = Gauge("joulespan.collector.success", Unit.NONE, Collector, "1 when every reading of the last run succeeded. What a device does not support is no failure.")
 COLLECTOR_LAST_SUCCESS = Gauge("joulespan.collector.last_success", Unit.SECONDS, Collector, "Unix time of the last run that succeeded.")

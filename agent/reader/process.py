@@ -21,7 +21,7 @@ from agent.errors import DeviceLost, DriverGone, Unavailable
 from agent.metric import Sample
 from agent.reader.outlet import Layouts, Outlet
 from agent.reader.progress import SharedProgress
-from agent.reader.rounds import Due, Rounds
+from agent.rounds import Due, Rounds
 from agent.reader.wire import TO_READER, Failed, Found, Frames, Include, Log, Lost, Opened, Ran, Resend, Setup, XidSeen
 from agent.system.nvml.device import Device, Library
 

@@ -13,11 +13,25 @@ SOURCES = Path(__file__).parent
 DEFAULT_OUT = SOURCES.parents[1] / "build" / "mock_nvml"
 LIBRARY = "libnvidia-ml.so.1"
 """The name that nvidia-ml-py loads."""
-FLAGS = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Wmissing-prototypes", "-Werror", "-shared", "-fPIC")
+FLAGS = (
+    "-std=c11",
+    "-O1",
+    "-Wall",
+    "-Wextra",
+    "-Wmissing-prototypes",
+    "-Werror",
+    "-shared",
+    "-fPIC",
+    "-fvisibility=hidden",
+)
 
 
 class BuildError(Exception):
-    """The library could not be built. The message says what is missing."""
+    """The compiler refused the sources. The message is what it said."""
+
+
+class ToolMissing(BuildError):  # noqa: N818 - says what is missing
+    """There is no compiler or no header. The message says what to install."""
 
 
 def header_dir() -> Path:
@@ -30,7 +44,7 @@ def header_dir() -> Path:
         if file.name == "nvml.h":
             return Path(str(file.locate())).parent
     message = "nvml.h not found: install the development dependency nvidia-nvml-dev"
-    raise BuildError(message)
+    raise ToolMissing(message)
 
 
 def is_fresh(library: Path) -> bool:
@@ -50,7 +64,7 @@ def build(out_dir: Path = DEFAULT_OUT) -> Path:
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         message = "no C compiler: install one (cc) or name it in CC"
-        raise BuildError(message)
+        raise ToolMissing(message)
     out_dir.mkdir(parents=True, exist_ok=True)
     sources = sorted(map(str, SOURCES.glob("*.c")))
     # Compiled aside and renamed: a process that has the old library mapped keeps it whole.

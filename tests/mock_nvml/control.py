@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Value = str | int | float
-"""What a key may be set to."""
-
 
 @dataclass
 class ControlFile:
@@ -18,9 +15,9 @@ class ControlFile:
     """
 
     path: Path
-    keys: dict[str, Value] = field(default_factory=dict)
+    keys: dict[str, object] = field(default_factory=dict)
 
-    def set(self, **keys: Value) -> None:
+    def set(self, **keys: object) -> None:
         """Add or change keys."""
         self.keys.update(keys)
         self._write()
@@ -37,7 +34,7 @@ class ControlFile:
         aside.replace(self.path)
 
 
-def settings(keys: Mapping[str, Value], separator: str = ";") -> str:
+def settings(keys: Mapping[str, object], separator: str = ";") -> str:
     """Write keys as the library reads them, in MOCK_NVML_SET or in a file."""
     return separator.join(f"{key}={value}" for key, value in keys.items())
 
@@ -53,7 +50,7 @@ class MockNvml:
         *,
         control: ControlFile | None = None,
         stats: Path | None = None,
-        keys: Mapping[str, Value] | None = None,
+        keys: Mapping[str, object] | None = None,
         **overrides: str,
     ) -> dict[str, str]:
         """Make the environment of a process that finds the mock as its NVML.

@@ -5,7 +5,9 @@
 
 #define _GNU_SOURCE
 #define NVML_NO_UNVERSIONED_FUNC_DEFS
+#pragma GCC visibility push(default)
 #include <nvml.h>
+#pragma GCC visibility pop
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,6 +62,9 @@ struct process {
     unsigned mib;
     char type;
 };
+struct span {
+    double since, before; /* began, and seconds of the spells that ended */
+};
 struct gpu_control {
     bool lost;
     uint64_t inactive_links;
@@ -74,6 +79,7 @@ struct gpu_control {
     struct process process[MAX_PROCS];
     unsigned xids;
     struct { unsigned long long sequence, code; } xid[MAX_XIDS];
+    struct span throttled[THROTTLE_BITS], link_down[MAX_LINKS]; /* filled in by state.c */
 };
 struct control {
     const struct model *model;

@@ -14,7 +14,6 @@ static struct stat last_seen;
 static double epoch_offset;
 static const char *control_path;
 static unsigned long long last_xid[MAX_GPUS];
-static struct span { double since, before; } throttled[MAX_GPUS][THROTTLE_BITS], link_down[MAX_GPUS][MAX_LINKS];
 
 _Atomic(const struct control *) control_now;
 
@@ -27,35 +26,39 @@ double now_seconds(void)
 
 unsigned long long epoch_us(double monotonic) { return (unsigned long long)((monotonic + epoch_offset) * 1e6); }
 
-static void span_move(struct span *span, bool was, bool is, double now)
+static struct span continued(struct span span, bool was, bool is, double now)
 {
     if (is && !was)
-        span->since = now;
+        span.since = now;
     if (was && !is)
-        span->before += now - span->since;
+        span.before += now - span.since;
+    return span;
 }
 
-static double span_length(const struct span *span, bool is, double now)
+static double length(struct span span, bool is, double now)
 {
-    return span->before + (is && now > span->since ? now - span->since : 0.0);
+    return span.before + (is && now > span.since ? now - span.since : 0.0);
 }
 
 double throttled_seconds(int gpu, int bit, double now)
 {
-    return span_length(&throttled[gpu][bit], gpu_control(gpu)->throttle >> bit & 1, now);
+    const struct gpu_control *g = gpu_control(gpu);
+    return length(g->throttled[bit], g->throttle >> bit & 1, now);
 }
 
 double link_down_seconds(int gpu, int link, double now)
 {
-    return span_length(&link_down[gpu][link], gpu_control(gpu)->inactive_links >> link & 1, now);
+    const struct gpu_control *g = gpu_control(gpu);
+    return length(g->link_down[link], g->inactive_links >> link & 1, now);
 }
 
-static void follow_gpu(int gpu, const struct gpu_control *old, const struct gpu_control *new, double now)
+static void follow_gpu(const struct gpu_control *old, struct gpu_control *new, double now)
 {
     for (int bit = 0; bit < THROTTLE_BITS; bit++)
-        span_move(&throttled[gpu][bit], old->throttle >> bit & 1, new->throttle >> bit & 1, now);
+        new->throttled[bit] = continued(old->throttled[bit], old->throttle >> bit & 1, new->throttle >> bit & 1, now);
     for (int link = 0; link < MAX_LINKS; link++)
-        span_move(&link_down[gpu][link], old->inactive_links >> link & 1, new->inactive_links >> link & 1, now);
+        new->link_down[link] = continued(old->link_down[link], old->inactive_links >> link & 1,
+                                         new->inactive_links >> link & 1, now);
 }
 
 /* XIDs that stand in the control when the process starts happened before it. */
@@ -70,14 +73,6 @@ static void follow_xids(int gpu, const struct gpu_control *new, bool first)
         if (new->xid[i].sequence > last_xid[gpu])
             last_xid[gpu] = new->xid[i].sequence;
     }
-}
-
-static void reset_counters(const struct control *new, double now)
-{
-    memset(throttled, 0, sizeof throttled);
-    memset(link_down, 0, sizeof link_down);
-    for (int gpu = 0; gpu < MAX_GPUS; gpu++)
-        follow_gpu(gpu, &(struct gpu_control){0}, &new->gpu[gpu], now);
 }
 
 static void defaults(struct control *c)
@@ -119,11 +114,10 @@ static void load(double now)
     free(text);
     if (new->driver_down)
         inits = 0;
-    if (!old || old->t0 != new->t0)
-        reset_counters(new, now);
-    else
-        for (int gpu = 0; gpu < MAX_GPUS; gpu++)
-            follow_gpu(gpu, &old->gpu[gpu], &new->gpu[gpu], now);
+    /* A reload of the driver forgets the spells of before. */
+    bool anew = !old || old->t0 != new->t0;
+    for (int gpu = 0; gpu < MAX_GPUS; gpu++)
+        follow_gpu(anew ? &(struct gpu_control){0} : &old->gpu[gpu], &new->gpu[gpu], now);
     control_now = new;
     for (int gpu = 0; gpu < MAX_GPUS; gpu++)
         follow_xids(gpu, &new->gpu[gpu], !old);

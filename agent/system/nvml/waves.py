@@ -52,7 +52,18 @@ GPM_SHARES: Final = MappingProxyType(
 """GPM metric id (1 graphics ... 13 FP16) -> its share of the busy time."""
 
 THROTTLE_SHARES: Final = MappingProxyType(
-    {74: 0.01, 75: 0.002, 77: 0.001, 78: 0.005, 79: 0.0005, 81: 0.0003, 269: 0.002, 270: 0.0002, 271: 0.0001, 309: 0.003},
+    {
+        74: 0.01,
+        75: 0.002,
+        77: 0.001,
+        78: 0.005,
+        79: 0.0005,
+        81: 0.0003,
+        269: 0.002,
+        270: 0.0002,
+        271: 0.0001,
+        309: 0.003,
+    },
 )
 """NVML field id of a throttle counter -> the share of time that GPU 0 is held back for that reason."""
 

@@ -1,0 +1,43 @@
+# joulespan. `make run` and `make test` do all their own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MOCK := build/mock_nvml/libnvidia-ml.so.1
+
+.PHONY: run test check generate bench clean install-tools
+
+run: $(VENV)/.run
+	@sh scripts/run.sh $(BIN)
+
+test: $(VENV)/.dev install-tools $(MOCK)
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/joulespan generate --check
+
+generate: $(VENV)/.run
+	$(BIN)/joulespan generate
+
+bench: $(VENV)/.dev $(MOCK)
+	$(BIN)/python -m tests.bench
+
+install-tools:
+	@sh scripts/tools.sh
+
+$(MOCK): $(VENV)/.dev $(wildcard tests/mock_nvml/*.c tests/mock_nvml/*.h)
+	$(BIN)/python -m tests.mock_nvml.build
+
+$(VENV)/.run: requirements.txt pyproject.toml
+	@sh scripts/venv.sh $(PYTHON) $(VENV) requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt pyproject.toml
+	@sh scripts/venv.sh $(PYTHON) $(VENV) requirements-dev.txt
+	@touch $(VENV)/.run $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`joulespan run` and `joulespan demo`: the agent on this node."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from agent.catalogue import own
+from agent.clock import NS, Clock, SystemClock
+from agent.config import Config
+from agent.entities import Agent, BuildInfo, Queue, Reload
+from agent.errors import ConfigError
+from agent.metric import Sample
+from agent.reader.intake import Intake
+from agent.reader.supervisor import Supervisor
+from agent.reader.wire import Setup
+from agent.resource import resource_attributes
+from agent.snapshot import Snapshot, Snapshots
+from agent.system.kmsg import KernelLog
+from agent.systemd import Notifier
+from agent.timeline import Timeline
+from agent.version import VERSION
+
+LOG = logging.getLogger("joulespan")
+DEMO_GPUS = 8
+
+
+def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None = None) -> int:
+    """Run until told to stop. `load` reads the configuration, at start and at each reload; it raises ConfigError."""
+    config = load()
+    clock = SystemClock()
+    notifier = Notifier(os.environ)
+    snapshots = Snapshots()
+    timeline = Timeline(config.attribution.retention, config.collectors.energy.interval)
+    supervisor = Supervisor(_setup(config, demo=demo), Intake(snapshots, timeline, clock), clock)
+    # The reader starts now and loads the driver while we load the rest.
+    supervisor.start()
+    try:
+        return _serve(config, load, clock, notifier, snapshots, timeline, supervisor, demo=demo, seconds=seconds)
+    finally:
+        for link in supervisor.stop():
+            link.close()
+
+
+def _serve(  # noqa: PLR0913 - the parts that `run` had to make first
+    config: Config,
+    load: Callable[[], Config],
+    clock: Clock,
+    notifier: Notifier,
+    snapshots: Snapshots,
+    timeline: Timeline,
+    supervisor: Supervisor,
+    *,
+    demo: bool,
+    seconds: float | None,
+) -> int:
+    from agent.collectors.own import OwnProcesses  # noqa: PLC0415 - loaded while the reader starts
+    from agent.scheduler import HostCollector, Scheduler  # noqa: PLC0415 - as above
+    from agent.service import Pusher, Service  # noqa: PLC0415 - as above
+    from exporters.http import HttpInterface  # noqa: PLC0415 - as above
+    from exporters.otlp_metrics import OtlpMetrics, enabled  # noqa: PLC0415 - as above
+    from exporters.server import HttpServer  # noqa: PLC0415 - as above
+
+    resource = resource_attributes(os.environ, version=VERSION)
+    view = _View(snapshots, supervisor)
+    interface = HttpInterface(view, clock, resource, token=_token(config), demo=demo)
+    pushers: list[OtlpMetrics] = []
+    if enabled(config.exporters.otlp.endpoint, os.environ):
+        pushers.append(OtlpMetrics(config.exporters.otlp, resource, clock, view.snapshot))
+    reloads = {"applied": 0, "refused": 0}
+    started = clock.unix_ns(clock.monotonic_ns()) / NS
+
+    def agent_samples() -> Iterator[Sample]:
+        yield own.BUILD_INFO(BuildInfo(VERSION, "demo" if demo else "run"), 1)
+        yield own.START_TIME(Agent(), started)
+        yield own.QUEUE_FILL(Queue("timeline"), timeline.fill())
+        yield own.QUEUE_DROPPED(Queue("timeline"), timeline.refused)
+        for outcome, count in reloads.items():
+            yield own.CONFIG_RELOADS(Reload(outcome), count)
+        yield from supervisor.samples()
+        yield from supervisor.intake.samples()
+        yield from scheduler.samples()
+        yield from interface.samples()
+        for pusher in pushers:
+            yield from pusher.samples()
+
+    processes = OwnProcesses(supervisor.pids)
+    scheduler = Scheduler(
+        [HostCollector("agent", 1.0, agent_samples), HostCollector("process", 5.0, processes.read)], snapshots, clock
+    )
+
+    def reload() -> None:
+        try:
+            fresh = load()
+        except ConfigError:
+            reloads["refused"] += 1
+            raise
+        reloads["applied"] += 1
+        supervisor.reconfigure(_setup(fresh, demo=demo))
+        interface.dcgm = _dcgm(fresh)
+
+    interface.dcgm = _dcgm(config)
+    kernel_log = None
+    if config.collectors.gpu.kernel_log and not demo:
+        with suppress(OSError):  # Not permitted is usual: the event set still tells most XIDs.
+            kernel_log = KernelLog()
+    server = HttpServer(interface, config.listen, config.web)
+    if demo:
+        LOG.warning("demo: %d simulated GPUs; nothing of what is shown is measured", DEMO_GPUS)
+    parts: list[Pusher] = list(pushers)
+    service = Service(
+        supervisor, scheduler, server, parts, notifier, kernel_log=kernel_log, reload=reload, seconds=seconds
+    )
+    asyncio.run(service.run())
+    return 0
+
+
+class _View:
+    """What the exporters see."""
+
+    def __init__(self, snapshots: Snapshots, supervisor: Supervisor) -> None:
+        self._snapshots = snapshots
+        self._supervisor = supervisor
+
+    def snapshot(self) -> Snapshot:
+        return self._snapshots.current
+
+    def ready(self) -> bool:
+        """There is a snapshot, and the reader has said whether there is a driver."""
+        intake = self._supervisor.intake
+        return bool(self._snapshots.current.batches) and (intake.opened or intake.failure is not None)
+
+
+def _setup(config: Config, *, demo: bool) -> Setup:
+    gpu = config.collectors.gpu
+    return Setup(
+        fast=float(config.collectors.energy.interval),
+        normal=float(gpu.interval),
+        slow=float(gpu.slow_interval),
+        processes=float(gpu.processes_interval),
+        detail=gpu.detail,
+        simulate=DEMO_GPUS if demo else 0,
+        avoid=[],
+    )
+
+
+def _dcgm(config: Config) -> Any:
+    if not config.exporters.prometheus.dcgm_names:
+        return None
+    from exporters.dcgm import DcgmWriter  # noqa: PLC0415 - only where asked for
+
+    return DcgmWriter().write
+
+
+def _token(config: Config) -> str | None:
+    if not config.web.bearer_token_file:
+        return None
+    try:
+        with open(config.web.bearer_token_file, encoding="utf-8") as file:
+            token = file.read().strip()
+    except OSError as error:
+        message = f"web.bearer_token_file: {config.web.bearer_token_file} cannot be read: {error.strerror}"
+        raise ConfigError(message) from error
+    if not token:
+        message = f"web.bearer_token_file: {config.web.bearer_token_file} is empty"
+        raise ConfigError(message)
+    return token

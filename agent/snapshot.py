@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known now: an immutable snapshot, swapped by reference, that every exporter reads."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from agent.metric import Sample, Series
+
+
+class Source(NamedTuple):
+    """Where a batch comes from: a collector, and the device it read where it reads several one by one."""
+
+    collector: str
+    device: str = ""
+
+
+class Batch(NamedTuple):
+    """What one source said at one time (ns, monotonic). A value of None is absent.
+
+    `series` is the same object as long as the source names the same series, so that work can be kept per layout.
+    """
+
+    series: tuple[Series, ...]
+    values: Sequence[float | None]
+    time: int
+
+    def samples(self) -> Iterator[Sample]:
+        """Give the samples that have a value."""
+        for series, value in zip(self.series, self.values, strict=True):
+            if value is not None:
+                yield Sample(series, value)
+
+
+class Snapshot(NamedTuple):
+    """The last batch of every source that is still true."""
+
+    batches: Mapping[Source, Batch]
+
+    def samples(self) -> Iterator[Sample]:
+        """Give every sample."""
+        for batch in self.batches.values():
+            yield from batch.samples()
+
+    def series_count(self) -> int:
+        """Count the samples."""
+        return sum(len(batch.values) - list(batch.values).count(None) for batch in self.batches.values())
+
+
+EMPTY = Snapshot(MappingProxyType({}))
+
+
+class Snapshots:
+    """Holds the current snapshot. Writers replace it; whoever reads it keeps a consistent one for as long as he likes."""
+
+    def __init__(self) -> None:
+        """Start with nothing known."""
+        self.current = EMPTY
+        self._layouts: dict[Source, tuple[Series, ...]] = {}
+
+    def put(self, batches: Mapping[Source, Batch]) -> None:
+        """Replace the batches of these sources."""
+        self.current = Snapshot(MappingProxyType({**self.current.batches, **batches}))
+
+    def put_samples(self, source: Source, samples: Iterable[Sample], time: int) -> None:
+        """Replace the batch of a source that gives samples, keeping its layout while it names the same series."""
+        found = list(samples)
+        series = tuple(sample.series for sample in found)
+        if self._layouts.get(source) != series:
+            self._layouts[source] = series
+        self.put({source: Batch(self._layouts[source], [float(sample.value) for sample in found], time)})
+
+    def drop(self, gone: Callable[[Source], bool]) -> None:
+        """Forget the sources for which `gone` holds."""
+        left = {source: batch for source, batch in self.current.batches.items() if not gone(source)}
+        if len(left) != len(self.current.batches):
+            self.current = Snapshot(MappingProxyType(left))
+        self._layouts = {source: series for source, series in self._layouts.items() if not gone(source)}

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated GPUs as hardware: what each board has, and the state of one GPU, before anybody asks."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import floor
+from types import MappingProxyType
+from typing import Final, Literal, TypeVar
+
+import pynvml
+
+from agent.errors import DeviceLost
+from agent.system.nvml import waves
+from agent.system.nvml.ask import Asker, Progress
+from agent.system.nvml.device import Identity, Notes, ProcessUse
+
+T = TypeVar("T")
+Architecture = Literal["ampere", "ada", "hopper", "blackwell"]
+
+DRIVER_VERSION: Final = "580.95.05"
+CUDA_VERSION: Final = "13.0"
+MILLI: Final = 1000
+MAX_MIG: Final = 7
+_GENERATIONS: tuple[Architecture, ...] = ("ampere", "ada", "hopper", "blackwell")
+_FIRST_SERIAL = 1_320_000_000_000
+_FIRST_BUS, _BUS_STEP = 0x1B, 0x11
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a simulated board says of itself besides its waves. A Blackwell one is joined to a Grace CPU."""
+
+    model: waves.Model
+    architecture: Architecture
+    capability: str
+    part_number: str
+    vbios: str
+    multiprocessors: int
+    bar1_bytes: int
+    min_limit_watts: int
+    link_version: int
+    """NVML_NVLINK_VERSION_*."""
+    pcie_generation: int
+    hbm: bool = True
+    mig: bool = True
+    fans: int = 0
+
+    def since(self, architecture: Architecture) -> bool:
+        """Whether it is of this generation or a later one."""
+        return _GENERATIONS.index(self.architecture) >= _GENERATIONS.index(architecture)
+
+
+_H100 = waves.MODELS["h100"]
+BOARDS: Final = MappingProxyType(
+    {
+        "h100": Board(_H100, "hopper", "9.0", "692-2G520-0200-000", "96.00.A5.00.01", 132, 128 * waves.GIB, 200, 6, 5),
+        "h200": Board(
+            waves.MODELS["h200"],
+            "hopper",
+            "9.0",
+            "692-2G520-0280-001",
+            "96.00.BC.00.01",
+            132,
+            256 * waves.GIB,
+            200,
+            6,
+            5,
+        ),
+        "gb200": Board(
+            waves.MODELS["gb200"],
+            "blackwell",
+            "10.0",
+            "699-2G548-1201-800",
+            "97.00.82.00.18",
+            148,
+            256 * waves.GIB,
+            200,
+            7,
+            6,
+        ),
+        "a100": Board(
+            waves.MODELS["a100"],
+            "ampere",
+            "8.0",
+            "692-2G506-0212-002",
+            "92.00.45.00.03",
+            108,
+            128 * waves.GIB,
+            100,
+            4,
+            4,
+        ),
+        "l40s": Board(
+            waves.MODELS["l40s"],
+            "ada",
+            "8.9",
+            "900-2G133-0080-000",
+            "95.02.66.00.02",
+            142,
+            64 * waves.GIB,
+            100,
+            0,
+            4,
+            hbm=False,
+            mig=False,
+            fans=2,
+        ),
+    }
+)
+
+
+@dataclass(slots=True)
+class SimulatedGpu:
+    """A GPU that no driver has. `watts` replaces the wave of its power by a constant; `mig` counts its instances."""
+
+    index: int
+    board: Board
+    links: int
+    now: Callable[[], float]
+    watts: float | None = None
+    mig: int | None = None
+    processes: Sequence[ProcessUse] = ()
+    lost: bool = False
+    failing: set[str] = field(default_factory=set)
+
+    def check(self) -> None:
+        """Raise DeviceLost when it is lost."""
+        if self.lost:
+            message = f"GPU {self.index} is lost"
+            raise DeviceLost(message)
+
+    def identity(self) -> Identity:
+        """Who it is."""
+        return Identity(
+            uuid=waves.uuid(self.index),
+            index=self.index,
+            model=self.board.model.name,
+            serial=str(_FIRST_SERIAL + self.index),
+            vbios=self.board.vbios,
+            architecture=self.board.architecture,
+            capability=self.board.capability,
+            pci=f"0000:{_FIRST_BUS + _BUS_STEP * self.index:02x}:00.0",
+            minor=self.index,
+            gsp=DRIVER_VERSION,
+            part_number=self.board.part_number,
+            mig=self.mig is not None,
+        )
+
+    def power(self, t: float) -> float:
+        """W at the last update."""
+        at = waves.step_time(t)
+        return waves.power(self.index, at, self.board.model) if self.watts is None else self.watts
+
+    def power_average(self, t: float) -> float:
+        """W over the second before the last update."""
+        at = waves.step_time(t)
+        return waves.power_average(self.index, at, self.board.model) if self.watts is None else self.watts
+
+    def energy(self, t: float) -> int:
+        """Energy counter at the last update, mJ: the exact integral of power since the clock's zero."""
+        if self.watts is None:
+            return waves.energy_counter(self.index, t, 0.0, self.board.model)
+        return floor(self.watts * waves.step_time(t) * MILLI)
+
+    def mig_places(self) -> list[int]:
+        """List the places of its MIG instances. With 3 to 6 of them place 1 is free, as after destroying one."""
+        count = self.mig or 0
+        hole = 3 <= count < MAX_MIG  # noqa: PLR2004 - as said
+        return [place for place in range(count + hole) if not (hole and place == 1)]
+
+
+class Questions:
+    """Asks a simulated GPU as a real one is asked, by the names of NVML's functions."""
+
+    def __init__(self, gpu: SimulatedGpu, notes: Notes, progress: Progress) -> None:
+        """Ask this GPU."""
+        self._gpu = gpu
+        self._asker = Asker(gpu.index, notes, progress)
+
+    def __call__(
+        self, reading: str, answer: Callable[[float], T], *, has: bool = True, permitted: bool = True
+    ) -> T | None:
+        """Answer by the time, unless the GPU does not have the reading or may not give it: None then."""
+        return self._asker(reading, self._answer, reading, answer, has, permitted)
+
+    def _answer(self, reading: str, answer: Callable[[float], T], has: bool, permitted: bool) -> T:  # noqa: FBT001 - passed through
+        self._gpu.check()
+        if reading in self._gpu.failing:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
+        if not has:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        if not permitted:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
+        return answer(self._gpu.now())

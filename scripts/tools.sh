@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the tests run beside Python: a C compiler, Prometheus with promtool, systemd's tools.
+set -eu
+missing=
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need cc "gcc libc6-dev"
+need prometheus prometheus
+need promtool prometheus
+need systemd-analyze systemd
+need systemd-nspawn systemd-container
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "joulespan: installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # The packages are wanted as programs: no service may start.
+    policy=/usr/sbin/policy-rc.d made=
+    [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod +x "$policy"; made=1; }
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null || { [ -z "$made" ] || rm -f "$policy"; exit 1; }
+    [ -z "$made" ] || rm -f "$policy"
+else
+    echo "joulespan: the tests need these packages (Debian's names):$missing" >&2
+    echo "joulespan: install them, or run as root where apt-get is: sudo make test" >&2
+    exit 1
+fi
