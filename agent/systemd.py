@@ -6,9 +6,8 @@ Sources: sd_notify(3), sd_watchdog_enabled(3) and "Notify Protocol" of systemd.s
 
 import os
 import socket
-from collections.abc import MutableMapping
-
-from agent.clock import Clock, SystemClock
+import time
+from collections.abc import Callable, MutableMapping
 
 _PATIENCE = 0.2
 """Seconds to wait for room in systemd's queue, which it does not empty while it reloads."""
@@ -22,9 +21,9 @@ class Notifier:
     A message that cannot be sent is counted in `lost` and never raises: not being heard must not stop the agent.
     """
 
-    def __init__(self, environ: MutableMapping[str, str], clock: Clock | None = None) -> None:
+    def __init__(self, environ: MutableMapping[str, str], monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
         """Take systemd's variables out of `environ`, so that no child process speaks or is watched in our name."""
-        self._clock = clock or SystemClock()
+        self._monotonic_ns = monotonic_ns
         self._address = _address(environ.pop("NOTIFY_SOCKET", ""))
         interval = _microseconds(environ.pop("WATCHDOG_USEC", ""))
         pid = environ.pop("WATCHDOG_PID", "")
@@ -42,7 +41,7 @@ class Notifier:
 
     def reloading(self) -> None:
         """The configuration is being read again; ready() must follow."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={self._clock.monotonic_ns() // 1000}")
+        self._send("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """The agent has begun to stop."""
@@ -64,7 +63,7 @@ class Notifier:
 
 
 def _address(name: str) -> str | None:
-    """Turn the variable into a socket address: a path, or @ and an abstract name. Others (vsock) are not for services."""
+    """Turn the variable into a socket address: a path, or @ and an abstract name. A vsock is not for services."""
     if name.startswith("@"):
         return "\0" + name[1:]
     return name if name.startswith("/") else None

@@ -51,7 +51,7 @@ class OtlpMetrics:
         snapshot: Callable[[], Snapshot],
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Load the SDK, which takes 0.15 s, and prepare. `snapshot` is called from a thread. Raises ConfigError."""
+        """Load the SDK, which takes 0.2 s, and prepare. `snapshot` is called from a thread. Raises ConfigError."""
         self._interval = interval(settings, environ)
         spoken = protocol(settings, environ)
         from exporters.otlp_sdk import Backend  # noqa: PLC0415 - only who pushes pays for the SDK

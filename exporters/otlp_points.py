@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an OTLP push says, held small: pushes share all but their values and times.
 
-While the back end is away up to 64 pushes wait. As objects of the SDK they would take 60 MB, as this 6 MB.
+While the back end is away up to 64 pushes wait. Of 2400 points each, they take 6 MiB as this, 20 MiB encoded.
 """
 
 from collections.abc import Iterator, Sequence

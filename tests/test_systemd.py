@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import FakeClock
 from agent.systemd import Notifier
 
 ABSTRACT = f"@joulespan-test-{os.getpid()}"
@@ -27,7 +26,7 @@ def manager(address: str) -> Iterator[socket.socket]:
     """The socket of a service manager."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(address.replace("@", "\0", 1) if address.startswith("@") else address)
-        listening.setblocking(False)
+        listening.settimeout(0)
         yield listening
 
 
@@ -35,7 +34,7 @@ def manager(address: str) -> Iterator[socket.socket]:
 def notifier(address: str, manager: socket.socket) -> Notifier:
     """A notifier that the manager hears, 5 s after boot."""
     assert manager.fileno() >= 0
-    return Notifier({"NOTIFY_SOCKET": address}, FakeClock(monotonic_ns=5_000_000_999))
+    return Notifier({"NOTIFY_SOCKET": address}, lambda: 5_000_000_999)
 
 
 def heard(manager: socket.socket) -> list[str]:

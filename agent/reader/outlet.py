@@ -3,7 +3,7 @@
 
 import socket
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.metric import Sample, Series
 from agent.reader.wire import Block, Dropped, Layout, describe, pack
@@ -54,12 +54,18 @@ class Outlet:
             del self._pending[:written]
 
 
+class _Said(NamedTuple):
+    number: int
+    series: list[Series]
+    places: dict[Series, int]
+
+
 class Layouts:
     """Turns samples into layouts and blocks: names are sent only when they changed."""
 
     def __init__(self) -> None:
         """Start with nothing said."""
-        self._said: dict[tuple[str, str], tuple[int, dict[Series, int]]] = {}
+        self._said: dict[tuple[str, str], _Said] = {}
         self._next = 0
 
     def forget(self) -> None:
@@ -68,14 +74,16 @@ class Layouts:
 
     def messages(self, collector: str, device: str, time: int, samples: list[Sample]) -> list[Any]:
         """Encode what a collector read from a device. A series that is missing this time keeps its place."""
-        known = self._said.get((collector, device))
-        if known is None or any(series not in known[1] for series, _ in samples) or 2 * len(samples) < len(known[1]):
+        said = self._said.get((collector, device))
+        series = [sample.series for sample in samples]
+        if said is not None and said.series == series:
+            return [Block(said.number, time, [float(value) for _, value in samples])]
+        if said is None or 2 * len(series) < len(said.series) or not said.places.keys() >= set(series):
             self._next += 1
-            known = self._said[collector, device] = (self._next, {series: n for n, (series, _) in enumerate(samples)})
-            layout = Layout(known[0], collector, device, [describe(series) for series, _ in samples])
-            return [layout, Block(known[0], time, [float(value) for _, value in samples])]
-        number, places = known
-        values: list[float | None] = [None] * len(places)
-        for series, value in samples:
-            values[places[series]] = float(value)
-        return [Block(number, time, values)]
+            self._said[collector, device] = _Said(self._next, series, {name: n for n, name in enumerate(series)})
+            layout = Layout(self._next, collector, device, [describe(name) for name in series])
+            return [layout, Block(self._next, time, [float(value) for _, value in samples])]
+        values: list[float | None] = [None] * len(said.series)
+        for name, value in samples:
+            values[said.places[name]] = float(value)
+        return [Block(said.number, time, values)]

@@ -62,11 +62,14 @@ class Reader:
 
     def run_due(self) -> None:
         """Run every collector that is due, on every GPU, and send what it read. Raises DriverGone."""
+        messages: list[Any] = []
         for due in self._rounds.due(time.monotonic_ns()):
             if due.what == _RETRY:
                 self._retry_lost()
             else:
-                self._run(due)
+                messages += self._run(due)
+        if messages and not self._outlet.send(messages):
+            self._layouts.forget()  # The names may have been among what was dropped.
 
     def handle(self, message: Any) -> None:
         """Do what the agent asks."""
@@ -117,7 +120,7 @@ class Reader:
         self._layouts.forget()
         self._outlet.send([Lost(device.identity.uuid, index, str(error))])
 
-    def _run(self, due: Due[str]) -> None:
+    def _run(self, due: Due[str]) -> list[Any]:
         collector = self._collectors[due.what]
         started = time.monotonic_ns()
         messages: list[Any] = []
@@ -135,11 +138,11 @@ class Reader:
                 self._lose(index, error)
             except Unavailable as error:
                 failures[type(error).__name__] += 1
-            failures.update(failure.error for failure in device.notes.take_failures())
+            if device.notes.failures:
+                failures.update(failure.error for failure in device.notes.take_failures())
         took = (time.monotonic_ns() - started) / NS
         messages.append(Ran(collector.name, started, took, dict(failures), due.missed))
-        if not self._outlet.send(messages):
-            self._layouts.forget()  # The names may have been among what was dropped.
+        return messages
 
     def _read(self, collector: GpuCollector, index: int, device: Device) -> list[Sample]:
         read = self._reads.get((collector.name, index))

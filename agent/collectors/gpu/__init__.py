@@ -64,21 +64,23 @@ class FieldSamples:
 
     def __init__(self, device: Device, fields: Mapping[Series, Field | tuple[Field, ...]]) -> None:
         """Prepare the batch for this device."""
-        self._wanted = [(series, field) for series, some in fields.items() for field in _alternatives(some)]
-        self._reader = device.fields([field for _, field in self._wanted])
+        wanted: list[Field] = []
+        self._series: list[tuple[Series, range]] = []
+        for series, some in fields.items():
+            alternatives = (some,) if isinstance(some, Field) else some
+            self._series.append((series, range(len(wanted), len(wanted) + len(alternatives))))
+            wanted += alternatives
+        self._reader = device.fields(wanted)
 
-    def read(self) -> dict[Series, float]:
+    def samples(self) -> list[Sample]:
         """Read the batch: the series that have a value, in base units."""
-        found: dict[Series, float] = {}
-        for (series, _), value in zip(self._wanted, self._reader.read(), strict=True):
-            if value is not None and series not in found:
-                found[series] = value
+        values = self._reader.read()
+        found: list[Sample] = []
+        for series, places in self._series:
+            for place in places:
+                if (value := values[place]) is not None:
+                    found.append(Sample(series, value))
+                    break
         return found
 
-    def samples(self) -> Iterable[Sample]:
-        """Read the batch as samples."""
-        return [Sample(series, value) for series, value in self.read().items()]
 
-
-def _alternatives(fields: Field | tuple[Field, ...]) -> tuple[Field, ...]:
-    return (fields,) if isinstance(fields, Field) else fields

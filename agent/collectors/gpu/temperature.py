@@ -17,7 +17,7 @@ def _open(target: Target) -> Read:
     batch = FieldSamples(device, {core: nvml.GPU_TEMPERATURE, memory: nvml.MEMORY_TEMPERATURE})
 
     def read() -> Iterable[Sample]:
-        found = batch.read()
+        found = dict(batch.samples())
         # The field has fractions of a degree, on new drivers.
         if core not in found and (degrees := device.temperature()) is not None:
             found[core] = degrees

@@ -8,9 +8,9 @@ if it does not, the device is taken at its word and is not asked for it again.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from ctypes import Array, c_char
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agent.errors import Unavailable
 from agent.system.nvml.device import Notes
@@ -22,6 +22,7 @@ ENTRY = struct.Struct("=IIqqIIQ")
 SUCCESS = 0
 _DOUBLE, _UINT, _ULONG, _ULONG_LONG, _LONG_LONG, _INT, _USHORT = range(7)
 _WORD = 1 << 32
+_MASKS = {_UINT: _WORD - 1, _ULONG: (1 << 64) - 1, _ULONG_LONG: (1 << 64) - 1, _USHORT: (1 << 16) - 1}
 
 
 class FieldError(NamedTuple):
@@ -43,12 +44,19 @@ class _Part:
     def __init__(self, positions: Sequence[int], fields: Sequence[Field]) -> None:
         self.positions = tuple(positions)
         self.buffer = (c_char * (ENTRY.size * len(self.positions)))()
+        self._answers = struct.Struct("=" + "24xIIQ" * len(self.positions))
+        # Once types are known: the bits that count, and what the number is multiplied and divided by; None for what
+        # takes more than that.
+        self.kinds: tuple[int, ...] = ()
+        self.scales: list[tuple[int, int, int] | None] = []
         for slot, position in enumerate(self.positions):
             field = fields[position]
             ENTRY.pack_into(self.buffer, slot * ENTRY.size, field.id, field.scope, 0, 0, 0, 0, 0)
 
-    def entries(self) -> Iterable[tuple[int, ...]]:
-        return ENTRY.iter_unpack(self.buffer)
+    def answers(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Unpack value types, return codes and raw values."""
+        flat = self._answers.unpack(self.buffer)
+        return flat[0::3], flat[1::3], flat[2::3]
 
 
 class FieldBatch:
@@ -75,15 +83,37 @@ class FieldBatch:
         regrouped: list[_Part] = []
         for part in self._parts:
             self._call(part.buffer, len(part.positions))
+            kinds, codes, raws = part.answers()
+            if kinds == part.kinds and not any(codes):
+                self._fast(part, raws, values)
+                regrouped.append(part)
+                continue
             failed = []
-            for position, (_, _, _, _, kind, code, raw) in zip(part.positions, part.entries(), strict=True):
+            for position, kind, code, raw in zip(part.positions, kinds, codes, raws, strict=True):
                 if code == SUCCESS:
                     values[position] = self._convert(position, kind, raw)
                 else:
                     failed.append((position, code))
-            regrouped.extend(self._regroup(part, failed, values) if failed else [part])
+            if failed:
+                regrouped.extend(self._regroup(part, failed, values))
+            else:
+                part.kinds = kinds
+                part.scales = [self._scale(position, kind) for position, kind in zip(part.positions, kinds, strict=True)]
+                regrouped.append(part)
         self._parts = regrouped
         return values
+
+    def _fast(self, part: _Part, raws: tuple[int, ...], values: list[float | None]) -> None:
+        """Convert when every entry answered with the type it had before."""
+        for position, raw, scale, kind in zip(part.positions, raws, part.scales, part.kinds, strict=True):
+            values[position] = (
+                (raw & scale[0]) * scale[1] / scale[2] if scale else self._convert(position, kind, raw)
+            )
+
+    def _scale(self, position: int, kind: int) -> tuple[int, int, int] | None:
+        field = self._fields[position]
+        plain = kind in _MASKS and not field.wraps and not field.bit_error_rate
+        return (_MASKS[kind], field.multiply, field.divide) if plain else None
 
     def _regroup(
         self, part: _Part, failed: Sequence[tuple[int, int]], values: list[float | None]
@@ -114,7 +144,7 @@ class FieldBatch:
             self._call(single.buffer, 1)
         except Unavailable:
             return None
-        (_, _, _, _, kind, code, raw) = next(iter(single.entries()))
+        (kind,), (code,), (raw,) = single.answers()
         return (kind, raw) if code == SUCCESS else code
 
     def _note(self, position: int, error: FieldError) -> bool:

@@ -22,7 +22,7 @@ __all__ = ["FakeDevice", "FakeLibrary"]
 class FakeLibrary:
     """GPUs that no machine has; see Library."""
 
-    def __init__(  # noqa: PLR0913 - each says one thing about the simulated node
+    def __init__(
         self,
         gpus: int = 8,
         *,

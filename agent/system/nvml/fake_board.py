@@ -183,7 +183,7 @@ class Questions:
         """Answer by the time, unless the GPU does not have the reading or may not give it: None then."""
         return self._asker(reading, self._answer, reading, answer, has, permitted)
 
-    def _answer(self, reading: str, answer: Callable[[float], T], has: bool, permitted: bool) -> T:  # noqa: FBT001 - passed through
+    def _answer(self, reading: str, answer: Callable[[float], T], has: bool, permitted: bool) -> T:
         self._gpu.check()
         if reading in self._gpu.failing:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)

@@ -225,6 +225,8 @@ class FakeDevice:
     def mig_instances(self) -> Sequence[MigDevice]:
         """See Device."""
         limit = self._ask("nvmlDeviceGetMaxMigDeviceCount", lambda _: 0 if self._whole else MAX_MIG)
+        for instance in self._mig:
+            self.notes.failures += instance.notes.take_failures()
         return self._mig if limit else []
 
     def _utilization(self, t: float) -> Utilization:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pynvml
 
-from agent.system.nvml.ask import Asker, Progress, explain
+from agent.system.nvml.ask import NOT_SUPPORTED, Asker, Progress, explain
 from agent.system.nvml.batch import FieldBatch
 from agent.system.nvml.device import (
     Domain,
@@ -67,7 +67,7 @@ class PynvmlDevice:
         self._handle = handle
         self._ask = Asker(identity.index, self.notes, progress)
         self._gpm = GpmSampler(self._ask, lambda sample: pynvml.nvmlGpmSampleGet(handle, sample))
-        self._mig = MigInstances(handle, identity.index, self._ask, progress)
+        self._mig = MigInstances(handle, identity.index, self._ask, self.notes, progress)
         self._mig_mode: str | None = None
         self._last_process_sample = 0
 
@@ -101,7 +101,8 @@ class PynvmlDevice:
         try:
             function = pynvml._nvmlGetFunctionPointer("nvmlDeviceGetFieldValues")  # noqa: SLF001 - the wrapper allocates anew each call
         except pynvml.NVMLError:
-            return FieldBatch((), lambda _buffer, _count: None, explain, self.notes)
+            self.notes.support["nvmlDeviceGetFieldValues"] = NOT_SUPPORTED
+            return _NoFields(len(fields))
 
         def call(buffer: "ctypes.Array[ctypes.c_char]", count: int) -> None:
             self._ask.checked("nvmlDeviceGetFieldValues", function, self._handle, ctypes.c_int(count), buffer)
@@ -339,9 +340,17 @@ class PynvmlDevice:
         return list(current.enforcedProfilesMask.mask)
 
 
+class _NoFields:
+    """The fields of a driver that has none."""
+
+    def __init__(self, count: int) -> None:
+        self._values = (None,) * count
+
+    def read(self) -> Sequence[float | None]:
+        return self._values
+
+
 def _shares(sample: Any) -> Mapping[str, float]:
     """Ratios by task; nonsense above 100 % (seen from processes that ended) is left out."""
     shares = {task: getattr(sample, field) / _PERCENT for task, field in _UTILIZATION_FIELDS.items()}
     return {task: share for task, share in shares.items() if share <= 1.0}
-
-

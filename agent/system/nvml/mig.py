@@ -58,9 +58,10 @@ class PynvmlMig:
 class MigInstances:
     """The MIG instances of a GPU, looked up again when asked."""
 
-    def __init__(self, handle: Any, index: int, ask: Asker, progress: Progress) -> None:
-        """Look up by the GPU's handle."""
+    def __init__(self, handle: Any, index: int, ask: Asker, notes: Notes, progress: Progress) -> None:
+        """Look up by the GPU's handle. The GPU's notes get the failures of its instances: nobody else takes them."""
         self._handle = handle
+        self._notes = notes
         self._index = index
         self._ask = ask
         self._progress = progress
@@ -81,4 +82,6 @@ class MigInstances:
         for uuid in self._known.keys() - found.keys():
             self._known[uuid].close()
         self._known = found
+        for instance in found.values():
+            self._notes.failures += instance.notes.take_failures()
         return list(found.values())

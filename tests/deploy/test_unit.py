@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The systemd unit is correct and closed, as systemd itself judges it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
+EXPOSURE = 25
+"""Tenths of systemd-analyze's points, of which a unit without restrictions has about 96."""
+
+pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+
+
+@pytest.fixture(params=["joulespan.service", "joulespan.service with kernel-log.conf"])
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The unit with a program that exists, alone and with its example drop-in."""
+    place = tmp_path / "joulespan.service"
+    text = (UNITS / "joulespan.service").read_text()
+    text, programs = re.subn(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.MULTILINE)
+    assert programs == 1
+    place.write_text(text)
+    if "kernel-log" in request.param:
+        (tmp_path / "joulespan.service.d").mkdir()
+        example = UNITS / "joulespan.service.d" / "kernel-log.conf.example"
+        shutil.copy(example, tmp_path / "joulespan.service.d" / "kernel-log.conf")
+    return place
+
+
+def analyze(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run systemd-analyze."""
+    command = ["systemd-analyze", "--no-pager", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_systemd_has_nothing_to_say_about_the_unit(unit: Path) -> None:
+    answer = analyze("verify", str(unit))
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+
+
+def test_the_unit_exposes_little(unit: Path) -> None:
+    answer = analyze("security", "--offline=yes", f"--threshold={EXPOSURE}", str(unit))
+    assert answer.returncode == 0, answer.stdout
+    assert "Overall exposure level" in answer.stdout
+
+
+def test_every_line_of_the_environment_file_is_a_comment_or_a_variable() -> None:
+    for line in (UNITS / "joulespan.default").read_text().splitlines():
+        assert re.fullmatch(r"|#.*|[A-Z][A-Z0-9_]*=.*", line), line
