@@ -6,6 +6,7 @@ Unknown keys are errors that name the nearest key there is.
 """
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from agent.errors import ConfigError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})")
 _PREFIX = "JOULESPAN_"
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$")
@@ -29,7 +31,9 @@ class Duration(float):
     def parse(cls, text: object) -> "Duration":
         """Read a duration. Raises ValueError."""
         if isinstance(text, str) and (found := _DURATION.fullmatch(text.strip())):
-            return cls(float(found[1]) * _UNITS[found[2]])
+            seconds = float(found[1]) * _UNITS[found[2]]
+            if math.isfinite(seconds):
+                return cls(seconds)
         message = f"`{text}` is no duration: write a number with its unit, as in 100ms, 1s, 15m"
         raise ValueError(message)
 
@@ -42,8 +46,7 @@ class Address(str):
     @classmethod
     def parse(cls, text: object) -> "Address":
         """Read an address. Raises ValueError."""
-        host, _, port = str(text).rpartition(":")
-        if host and port.isdigit() and int(port) < 1 << 16 and (":" not in host or host.startswith("[")):
+        if (found := _ADDRESS.fullmatch(str(text))) and int(found["port"]) < 1 << 16:
             return cls(text)
         message = f"`{text}` is no address: write HOST:PORT, as in 127.0.0.1:9840"
         raise ValueError(message)
@@ -194,8 +197,11 @@ def load(path: Path | None, environ: Mapping[str, str], settings: Sequence[str] 
         _set(tree, name, value, f"{_PREFIX}{name.upper().replace('.', '_')}")
     for setting in settings:
         key, equals, value = setting.partition("=")
-        if not equals or _known(key.strip()) is None:
-            message = f"--set {setting}: unknown key `{key}`{_suggest(key, list(_keys()))}"
+        if not equals:
+            message = f"--set {_line(setting)}: write KEY=VALUE"
+            raise ConfigError(message)
+        if _known(key.strip()) is None:
+            message = f"--set {_line(setting)}: unknown key `{_line(key)}`{_suggest(key, list(_keys()))}"
             raise ConfigError(message)
         _set(tree, key.strip(), value, f"--set {key}")
     config = _convert(tree, where)
@@ -211,8 +217,9 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         message = f"{path}: cannot be read: {error.strerror}"
         raise ConfigError(message) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        message = f"{path}: is no YAML: {' '.join(str(error).split())}"
+    # Beside its own errors PyYAML lets through those of the types it makes: dates, huge numbers, deep nesting.
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        message = f"{path}: is no YAML: {_line(str(error))}"
         raise ConfigError(message) from error
     if tree is None:
         return {}
@@ -237,6 +244,7 @@ def _decode(kind: type[Any], value: object) -> object:
 
 def _explain(error: str) -> str:
     """Turn msgspec's message into path, fault and suggestion."""
+    error = _line(error)
     if found := _UNKNOWN.match(error):
         path = ".".join(part for part in (found["path"], found["key"]) if part)
         siblings = [key.rpartition(".")[2] for key in _sections(re.sub(r"\[.*?\]", "", found["path"] or ""))]
@@ -244,6 +252,11 @@ def _explain(error: str) -> str:
     place = _PLACE.match(error)
     assert place
     return f"{place['path']}: {place['what']}" if place["path"] else place["what"]
+
+
+def _line(text: str) -> str:
+    """Put a text that may have line breaks on one line."""
+    return " ".join(text.split())
 
 
 def _suggest(key: str, known: Sequence[str]) -> str:
@@ -288,7 +301,9 @@ def _set(tree: dict[str, Any], key: str, text: str, where: str) -> None:
     """Put a value given as text at a path. Lists are written with commas."""
     *parents, last = key.split(".")
     for parent in parents:
-        tree = tree.setdefault(parent, {})
+        if tree.get(parent) is None:  # Not there, or a heading with nothing under it.
+            tree[parent] = {}
+        tree = tree[parent]
         if not isinstance(tree, dict):
             message = f"{where}: `{parent}` is no section in the configuration file"
             raise ConfigError(message)
@@ -303,7 +318,7 @@ def _from_text(key: str, text: str) -> object:
         return [part.strip() for part in text.split(",") if part.strip()]
     if key == "exporters.otlp.headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
-    return int(text) if key == "exporters.otlp.queue" and lowered.isdigit() else text
+    return int(text) if key == "exporters.otlp.queue" and lowered.isdecimal() else text
 
 
 def _check(config: Config, where: str) -> None:

@@ -109,8 +109,8 @@ def prometheus_name(name: str, unit: Unit, kind: type[Metric[Any]]) -> str:
     already, `_ratio` goes to gauges of unit 1 only, `_total` to monotonic sums.
     """
     words = [word for word in re.split(r"[^a-zA-Z0-9:]+", name) if word]
-    if kind.monotonic and "total" in words:
-        words.remove("total")
+    if kind.monotonic:
+        words = [word for word in words if word != "total"]
     if unit is Unit.RATIO:
         if issubclass(kind, Gauge):
             words = [word for word in words if word != "ratio"] + ["ratio"]

@@ -136,7 +136,7 @@ class Expr:
         return Expr(f"{function}{grouping}({self.text})", by)
 
     def _binary(self, operator: str, other: "Expr | float", binding: int) -> "Expr":
-        right = other if isinstance(other, Expr) else Expr(f"{other:g}")
+        right = other if isinstance(other, Expr) else Expr(_number(other))
         # Operators of equal binding are read from the left, so only the right side needs parentheses for them.
         text = f"{self._inside(binding)} {operator} {right._inside(binding - 1)}"
         return Expr(text, self.attributes | right.attributes, binding)
@@ -173,7 +173,7 @@ def quantile(
     for attribute in by:
         _known(attribute, _attributes(metric))
     selected = _select(metric, f"{metric.prometheus}_bucket", where)
-    return Expr(f"histogram_quantile({share:g}, sum by ({_names((*by, 'le'))}) (rate({selected}[{window}])))", by)
+    return Expr(f"histogram_quantile({_number(share)}, sum by ({_names((*by, 'le'))}) (rate({selected}[{window}])))", by)
 
 
 def absent(metric: Metric[Any], where: Mapping[str, str] | None = None) -> Expr:
@@ -222,6 +222,11 @@ def _on(attributes: tuple[str, ...], expr: Expr) -> str:
 
 def _names(attributes: Iterable[str]) -> str:
     return ", ".join(label_name(attribute) for attribute in attributes)
+
+
+def _number(value: float) -> str:
+    """Write a number with all its digits, and no more."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def _escape(value: str) -> str:

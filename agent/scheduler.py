@@ -56,7 +56,7 @@ class Scheduler:
         try:
             self._snapshots.put_samples(source, collector.read(), started)
         except NotSupported:
-            pass
+            self._snapshots.drop(lambda known: known == source)
         except Exception as error:  # noqa: BLE001 - one collector's failure costs that collector
             failures[type(error).__name__] = 1
             self._snapshots.drop(lambda known: known == source)
@@ -64,6 +64,6 @@ class Scheduler:
                 LOG.warning("%s: %s: %s", collector.name, type(error).__name__, error)
                 self._failing[collector.name] = str(error)
         else:
-            if self._failing.pop(collector.name, None):
+            if self._failing.pop(collector.name, None) is not None:
                 LOG.info("%s: works again", collector.name)
         self._runs[collector.name].note(started, (self._clock.monotonic_ns() - started) / NS, failures, missed)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from agent.errors import ConfigError
 from agent.reader.intake import Intake
-from agent.reader.link import ReaderLink
+from agent.reader.link import Link
 from agent.reader.supervisor import Supervisor
 from agent.scheduler import Scheduler
 from agent.system.kmsg import KernelLog
@@ -126,7 +126,7 @@ class Service:
         self._notifier.ready("running")
 
 
-async def _leave(links: Sequence[ReaderLink]) -> None:
+async def _leave(links: Sequence[Link]) -> None:
     """Give the readers a grace, then end them. One that hangs in the kernel is left to it."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _GRACE

@@ -20,6 +20,8 @@ _PERCENT = 100.0
 _MIB = 1 / (1 << 20)
 _MILLI = 1000.0
 _NANO = 1e9
+_DIGITS = 6
+"""dcgm-exporter's; 0.14 times 100 is 14 then, not 14.000000000000002."""
 
 
 class _Alias(NamedTuple):
@@ -110,7 +112,9 @@ class DcgmWriter:
                 gpu_of = _gpu(entity)
                 if alias.match == entity[1:] or (not alias.match and isinstance(entity, Gpu)):
                     kinds[alias.name] = alias.kind
-                    families.setdefault(alias.name, []).append(f"{alias.name}{labels.get(gpu_of, '')} {value * alias.scale!r}")
+                    families.setdefault(alias.name, []).append(
+                        f"{alias.name}{labels.get(gpu_of, '')} {round(value * alias.scale, _DIGITS)!r}"
+                    )
             if metric is health.XID_LAST_SEEN and isinstance(entity, GpuXid):
                 xids[entity.gpu] = max(xids.get(entity.gpu, (0.0, 0)), (value, entity.xid))
         if labels:
@@ -129,13 +133,15 @@ class DcgmWriter:
                 pairs = {
                     "gpu": entity.index,
                     "UUID": entity.gpu.id,
-                    "pci_bus_id": f"0000{(entity.pci or '').upper()}",
-                    "device": f"nvidia{entity.minor}",
+                    "pci_bus_id": None if entity.pci is None else f"0000{entity.pci.upper()}",
+                    "device": None if entity.minor is None else f"nvidia{entity.minor}",
                     "modelName": entity.model,
                     "hostname": self._hostname,
                     "DCGM_FI_DRIVER_VERSION": entity.driver,
                 }
-                written = ",".join(f'{name}="{escape(str(value))}"' for name, value in pairs.items() if value is not None)
+                written = ",".join(
+                    f'{name}="{escape(str(value))}"' for name, value in pairs.items() if value is not None
+                )
                 found[entity.gpu] = f"{{{written}}}"
         return found
 

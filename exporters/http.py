@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from prometheus_client.exposition import choose_encoder
+
 from agent.catalogue import own
 from agent.clock import NS, Clock
 from agent.entities import Exporter, ExporterOutcome
@@ -21,6 +23,8 @@ from exporters.snapshot_json import snapshot_json
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
+_FREQUENT = 2 * NS + NS // 2
+"""ns between scrapes up to which text is written ahead."""
 _MIN_GZIP = 1024
 _GZIP = 31
 """zlib's window bits for the gzip format."""
@@ -122,6 +126,11 @@ class HttpInterface:
             return _text(401, "a bearer token is asked for\n")
         return found(headers)
 
+    def updated(self) -> None:
+        """Take note of a new snapshot. A scraper that comes every second or two finds its text already written."""
+        if self._last is not None and self._clock.monotonic_ns() - self._last < _FREQUENT:
+            self._writer.prepare(self._view.snapshot())
+
     def samples(self) -> Iterator[Sample]:
         """Say what was scraped."""
         outcome = ExporterOutcome("prometheus", "exported")
@@ -148,9 +157,10 @@ class HttpInterface:
         """Choose as prometheus-client does."""
         form = self._formats.get(accept)
         if form is None:
-            from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - 25 ms, after the start
-
-            _, content_type = choose_encoder(accept)
+            try:
+                _, content_type = choose_encoder(accept)
+            except TypeError:  # A version that is no number.
+                content_type = ""
             form = Format.OPENMETRICS if content_type.startswith("application/openmetrics-text") else Format.TEXT
             if len(self._formats) < 64:  # noqa: PLR2004 - clients choose the key
                 self._formats[accept] = form

@@ -20,13 +20,16 @@ class Redirected(RequestException):
 
 
 class _Session(Session):
-    """Tells why a request failed, and fails where the SDK would see success in a redirect that it does not follow."""
+    """Tells why a request failed, and fails where the SDK takes for success a redirect that it does not follow."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()
         self._tell = tell
 
     def request(self, *args: Any, **kwargs: Any) -> Response:
+        if self.verify is not True:
+            # REQUESTS_CA_BUNDLE would win over the certificate of the session, but not over that of a request.
+            kwargs["verify"] = self.verify
         try:
             response = super().request(*args, **kwargs)
         except RequestException as error:

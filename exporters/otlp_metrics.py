@@ -63,6 +63,7 @@ class OtlpMetrics:
         self._observer = Observer(clock)
         self._queue = _PushQueue(max(2, settings.queue))
         self._counts = {outcome: [0, 0] for outcome in ("exported", "dropped")}
+        self._counting = threading.Lock()  # Both threads drop.
         self._last_success: float | None = None
         self._state = ""
         self._stopping = threading.Event()
@@ -88,7 +89,7 @@ class OtlpMetrics:
         self._sender.join(max(0.0, deadline - time.monotonic()))
         self._backend.close()
         if left := len(self._queue):
-            log.warning("otlp: stopped with %d pushes unsent to %s", left, self._address)
+            log.warning("otlp: stopped, pushes not sent to %s: %d", self._address, left)
 
     def samples(self) -> Iterator[Sample]:
         """Say what became of the points and how full the queue is. From any thread."""
@@ -126,9 +127,10 @@ class OtlpMetrics:
                 failures += 1
 
     def _count(self, outcome: str, push: Push) -> None:
-        counts = self._counts[outcome]
-        counts[0] += 1
-        counts[1] += push.size()
+        size, counts = push.size(), self._counts[outcome]
+        with self._counting:
+            counts[0] += 1
+            counts[1] += size
 
     def _note(self, outcome: "Outcome") -> None:
         """Log a change of state, and only that."""
@@ -139,7 +141,7 @@ class OtlpMetrics:
             return
         self._state = state
         if outcome.taken:
-            log.info("otlp: %s takes metrics, %d pushes wait", self._address, len(self._queue) - 1)
+            log.info("otlp: %s takes metrics, pushes that wait: %d", self._address, len(self._queue) - 1)
         elif outcome.again:
             log.warning(
                 "otlp: %s cannot be reached, the last %d pushes are kept: %s",

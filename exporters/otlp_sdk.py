@@ -56,9 +56,9 @@ class Backend:
 
     def send(self, push: Push) -> Outcome:
         """Send, and wait for the answer; the SDK tries again within its timeout. From one thread only."""
-        self._words.listen()
         try:
-            result = self._exporter.export(self._data(push))
+            with self._words:
+                result = self._exporter.export(self._data(push))
         except Exception as error:  # noqa: BLE001 - the thread must not end with one push
             return Outcome(taken=False, cause=f"{type(error).__name__}: {error}", again=False)
         if result is sdk.MetricExportResult.SUCCESS:
@@ -68,7 +68,6 @@ class Backend:
     def close(self) -> None:
         """Give up what is in flight, from any thread."""
         self._exporter.shutdown()
-        self._words.close()
 
     def _data(self, push: Push) -> sdk.MetricsData:
         found: dict[Metric[Any], list[sdk.NumberDataPoint]] = {}
@@ -102,21 +101,24 @@ class _Words(logging.Filter):
     """
 
     def __init__(self) -> None:
-        """Hear nothing until the first listen()."""
+        """Hear nothing yet."""
         super().__init__()
         self._thread = 0
         self.cause = ""
         self.refused = False
 
-    def listen(self) -> None:
-        """Begin an export of the calling thread."""
+    def __enter__(self) -> None:
+        """Begin to hear the calling thread."""
         self._thread = threading.get_ident()
         self.cause, self.refused = "", False
         for name in _LOGGERS:
             # Before the SDK's own filter, which swallows what was said in the last 20 s.
-            filters = logging.getLogger(name).filters
-            if self not in filters:
-                filters.insert(0, self)
+            logging.getLogger(name).filters.insert(0, self)
+
+    def __exit__(self, *_: object) -> None:
+        """Let everything pass again."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self)
 
     def tell(self, cause: str) -> None:
         """Hear a cause, in one line."""
@@ -132,11 +134,6 @@ class _Words(logging.Filter):
         if not self.cause or any(isinstance(word, Enum) for word in words):
             self.tell(record.getMessage())
         return False
-
-    def close(self) -> None:
-        """Let everything pass again."""
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(self)
 
 
 def _refuses(word: object) -> bool:

@@ -31,7 +31,11 @@ def page(snapshot: Snapshot, resource: dict[str, str], *, demo: bool) -> str:
     gpus = _gpus(snapshot)
     mark = '<span class="demo">demo: these GPUs are simulated</span>' if demo else ""
     rows = "\n".join(_row(name, gpus[name]) for name in sorted(gpus, key=_number))
-    table = f"<table>{_HEAD}\n{rows}\n</table>" if gpus else "<p>No GPU can be read. <code>joulespan doctor</code> says why.</p>"
+    table = (
+        f"<table>{_HEAD}\n{rows}\n</table>"
+        if gpus
+        else "<p>No GPU can be read. <code>joulespan doctor</code> says why.</p>"
+    )
     host = escape(resource.get("host.name", "this node"))
     version = escape(resource.get("service.version", ""))
     return f"""<!doctype html>

@@ -10,6 +10,8 @@ from enum import Enum
 from math import isfinite
 from typing import Any, NamedTuple
 
+import msgspec
+
 from agent.catalogue import METRICS
 from agent.entities import attributes
 from agent.metric import Counter, Metric, Series, label_name
@@ -23,17 +25,19 @@ class Format(Enum):
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-class _Prepared(NamedTuple):
-    """Runs of series of the same metric: the metric, where its values begin and end, and its line beginnings."""
+class _Run(NamedTuple):
+    """Series of one metric: where their values are, and their line beginnings, each with the end of the line before."""
 
-    runs: Sequence[tuple[Metric[Any], Sequence[int], Sequence[str]]]
+    metric: Metric[Any]
+    places: Sequence[int]
+    lines: Sequence[bytes]
 
 
 class _Kept(NamedTuple):
     series: tuple[Series, ...]
-    prepared: _Prepared
+    runs: Sequence[_Run]
     batch: Batch
-    texts: Sequence[tuple[Metric[Any], str]]
+    texts: Sequence[tuple[Metric[Any], bytes]]
 
 
 class PrometheusWriter:
@@ -42,63 +46,70 @@ class PrometheusWriter:
     def __init__(self, resource: Mapping[str, str]) -> None:
         """Write `resource` as target_info, as OpenTelemetry does for Prometheus."""
         labels = _labels((label_name(name), value) for name, value in resource.items())
-        self._target = f"target_info{labels} 1.0\n"
+        self._target = f"target_info{labels} 1.0\n".encode("utf-8", "replace")
         self._kept: dict[Source, _Kept] = {}
         self._headers = {(form, metric): _header(metric, form) for form in Format for metric in METRICS.values()}
 
     def write(self, snapshot: Snapshot, form: Format, more: str = "") -> bytes:
         """Write every sample, families together and in the order of the catalogue; then `more` families."""
-        families: dict[Metric[Any], list[str]] = {}
-        kept = {source: self._keep(source, batch) for source, batch in snapshot.batches.items()}
-        self._kept = kept
-        for one in kept.values():
-            for metric, text in one.texts:
-                families.setdefault(metric, []).append(text)
+        self.prepare(snapshot)
+        families: dict[Metric[Any], list[bytes]] = {}
+        for kept in self._kept.values():
+            for metric, text in kept.texts:
+                if metric in families:
+                    families[metric].append(text)
+                else:
+                    families[metric] = [text]
         parts = [_TARGET_HEADERS[form], self._target]
         for metric in METRICS.values():
             if metric in families:
                 parts.append(self._headers[form, metric])
                 parts += families[metric]
-        parts.append(more)
+        parts.append(more.encode("utf-8", "replace"))
         if form is Format.OPENMETRICS:
-            parts.append("# EOF\n")
-        return "".join(parts).encode("utf-8", "replace")
+            parts.append(b"# EOF\n")
+        return b"".join(parts)
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Write what changed since the last time, so that a scrape has only to join."""
+        self._kept = {source: self._keep(source, batch) for source, batch in snapshot.batches.items()}
 
     def _keep(self, source: Source, batch: Batch) -> _Kept:
         kept = self._kept.get(source)
         if kept is not None and kept.batch is batch:
             return kept
-        prepared = kept.prepared if kept is not None and kept.series is batch.series else _prepare(batch.series)
-        return _Kept(batch.series, prepared, batch, _texts(prepared, batch.values))
+        runs = kept.runs if kept is not None and kept.series is batch.series else _runs(batch.series)
+        return _Kept(batch.series, runs, batch, _texts(runs, batch.values))
 
 
-def _prepare(series: tuple[Series, ...]) -> _Prepared:
-    runs: dict[Metric[Any], tuple[list[int], list[str]]] = {}
+def _runs(series: tuple[Series, ...]) -> list[_Run]:
+    found: dict[Metric[Any], tuple[list[int], list[bytes]]] = {}
     for place, (metric, entity) in enumerate(series):
-        places, lines = runs.setdefault(metric, ([], []))
+        places, lines = found.setdefault(metric, ([], []))
         places.append(place)
         labels = _labels((label_name(name), value) for name, value in attributes(entity))
-        lines.append(f"{metric.prometheus}{labels} ")
-    return _Prepared([(metric, places, lines) for metric, (places, lines) in runs.items()])
+        lines.append(f"{metric.prometheus}{labels} ".encode("utf-8", "replace"))
+    return [_Run(metric, places, lines) for metric, (places, lines) in found.items()]
 
 
-def _texts(prepared: _Prepared, values: Sequence[float | None]) -> list[tuple[Metric[Any], str]]:
+def _texts(runs: Sequence[_Run], values: Sequence[float | None]) -> list[tuple[Metric[Any], bytes]]:
+    """Write the values of a batch. msgspec writes a list of floats ten times faster than repr does one by one."""
+    encoded = msgspec.json.encode(values)
+    numbers = encoded[1:-1].split(b",")
+    if b"null" in encoded:  # None, or a number that JSON does not have.
+        numbers = [_number(value) for value in values]
     found = []
-    for metric, places, lines in prepared.runs:
-        text = "".join(
-            [
-                f"{line}{value!r}\n" if isfinite(value) else f"{line}{_special(value)}\n"
-                for line, place in zip(lines, places, strict=True)
-                if (value := values[place]) is not None
-            ]
-        )
-        if text:
-            found.append((metric, text))
+    for metric, places, lines in runs:
+        parts = [part for place, line in zip(places, lines, strict=True) if (number := numbers[place]) for part in (line, number, b"\n")]
+        if parts:
+            found.append((metric, b"".join(parts)))
     return found
 
 
-def _special(value: float) -> str:
-    return {"inf": "+Inf", "-inf": "-Inf"}.get(repr(value), "NaN")
+def _number(value: float | None) -> bytes:
+    if value is None:
+        return b""
+    return repr(value).encode() if isfinite(value) else {"inf": b"+Inf", "-inf": b"-Inf"}.get(repr(value), b"NaN")
 
 
 def _labels(pairs: Any) -> str:
@@ -111,19 +122,19 @@ def escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
-def _header(metric: Metric[Any], form: Format) -> str:
+def _header(metric: Metric[Any], form: Format) -> bytes:
     """Write HELP and TYPE. OpenMetrics names a counter's family without _total, escapes quotes, and has UNIT."""
     name, brief = metric.prometheus, metric.brief.replace("\\", "\\\\").replace("\n", "\\n")
     if form is Format.TEXT:
-        return f"# HELP {name} {brief}\n# TYPE {name} {metric.prometheus_type}\n"
+        return f"# HELP {name} {brief}\n# TYPE {name} {metric.prometheus_type}\n".encode()
     family = name.removesuffix("_total") if isinstance(metric, Counter) else name
     unit = metric.unit.suffix
     units = f"# UNIT {family} {unit}\n" if unit and family.endswith(f"_{unit}") else ""
     quoted = brief.replace('"', '\\"')
-    return f"# HELP {family} {quoted}\n# TYPE {family} {metric.prometheus_type}\n{units}"
+    return f"# HELP {family} {quoted}\n# TYPE {family} {metric.prometheus_type}\n{units}".encode()
 
 
 _TARGET_HEADERS = {
-    Format.TEXT: "# HELP target_info What is measured: the attributes of the OpenTelemetry resource.\n# TYPE target_info gauge\n",
-    Format.OPENMETRICS: "# HELP target What is measured: the attributes of the OpenTelemetry resource.\n# TYPE target info\n",
+    Format.TEXT: b"# HELP target_info What is measured: the attributes of the OpenTelemetry resource.\n# TYPE target_info gauge\n",
+    Format.OPENMETRICS: b"# HELP target What is measured: the attributes of the OpenTelemetry resource.\n# TYPE target info\n",
 }

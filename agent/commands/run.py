@@ -67,6 +67,7 @@ def _serve(  # noqa: PLR0913 - the parts that `run` had to make first
     resource = resource_attributes(os.environ, version=VERSION)
     view = _View(snapshots, supervisor)
     interface = HttpInterface(view, clock, resource, token=_token(config), demo=demo)
+    supervisor.intake.updated = interface.updated
     pushers: list[OtlpMetrics] = []
     if enabled(config.exporters.otlp.endpoint, os.environ):
         pushers.append(OtlpMetrics(config.exporters.otlp, resource, clock, view.snapshot))

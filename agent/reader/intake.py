@@ -2,7 +2,7 @@
 """What the reader says becomes batches in the snapshot, rows in the timeline, and counts."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from agent.catalogue import health, own
@@ -33,6 +33,7 @@ class Intake:
         self.hung: set[int] = set()
         self.opened = False
         self.failure: str | None = None
+        self.updated: Callable[[], None] = lambda: None
         self._snapshots = snapshots
         self._timeline = timeline
         self._clock = clock
@@ -50,9 +51,14 @@ class Intake:
             if isinstance(message, Block):
                 self._block(message, batches)
             else:
+                if isinstance(message, Lost):  # It ends what was said before it, not what comes after.
+                    self._snapshots.put(batches)
+                    batches = {}
                 self._other(message)
         if batches:
             self._snapshots.put(batches)
+            if any(source.collector != TIMELINE for source in batches):
+                self.updated()
 
     def forget(self) -> None:
         """Drop every series that came from a reader: it is gone or silent."""
@@ -147,6 +153,7 @@ class Intake:
     def _lose(self, lost: Lost) -> None:
         LOG.warning("nvml: lost gpu%d (%s): %s", lost.index, lost.uuid or "not identified", lost.reason)
         self.lost.add(lost.index)
+        self.hung.discard(lost.index)
         self.reachable.discard(lost.index)
         if lost.uuid:
             self._snapshots.drop(lambda source: source.device == lost.uuid)

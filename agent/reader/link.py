@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,10 +18,70 @@ from agent.reader.progress import Call, SharedProgress
 from agent.reader.wire import FROM_READER, Broken, Frames, Setup, ToReader, pack
 
 
+class Link(Protocol):
+    """A reader process as its supervisor sees it. Nothing here waits."""
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        ...
+
+    @property
+    def started_at(self) -> int:
+        """When it was started, ns."""
+        ...
+
+    @property
+    def heard_at(self) -> int | None:
+        """When it was last heard, ns; None before the first word."""
+        ...
+
+    @property
+    def broken(self) -> str | None:
+        """What makes no sense in what it said, if anything."""
+        ...
+
+    def attach(self) -> None:
+        """Listen from now on. To be called in the event loop."""
+        ...
+
+    def send(self, message: ToReader) -> None:
+        """Tell the reader something."""
+        ...
+
+    def silence(self) -> float:
+        """Seconds since it was last heard, or since it was started."""
+        ...
+
+    def call(self) -> Call | None:
+        """The driver call it entered last."""
+        ...
+
+    def exit_code(self) -> int | None:
+        """How it ended; None while it lives."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end after the calls under way."""
+        ...
+
+    def kill(self) -> None:
+        """End it. One that hangs in the kernel stays until its call returns."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what connects to it."""
+        ...
+
+
+Heard = Callable[[Link, list[Any]], None]
+"""Called with every list of messages that a reader says."""
+
+
 class ReaderLink(asyncio.Protocol):
     """A reader process: started, spoken to, listened to, ended. Never waited for."""
 
-    def __init__(self, setup: Setup, clock: Clock, heard: Callable[["ReaderLink", list[Any]], None]) -> None:
+    def __init__(self, setup: Setup, clock: Clock, heard: Heard) -> None:
         """Start the process. `heard` is called with every list of messages, in the event loop."""
         self.setup = setup
         self.heard_at: int | None = None
@@ -49,11 +109,11 @@ class ReaderLink(asyncio.Protocol):
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """See Link."""
         return self._process.pid
 
     def attach(self) -> None:
-        """Listen from now on. To be called in the event loop."""
+        """See Link."""
         loop = asyncio.get_running_loop()
         self._attaching = loop.create_task(loop.create_connection(lambda: self, sock=self._ours))
 
@@ -68,40 +128,40 @@ class ReaderLink(asyncio.Protocol):
         try:
             for body in self._frames.feed(data):
                 self._heard(self, FROM_READER.decode(body))
-        except (Broken, msgspec.DecodeError) as error:
+        except (Broken, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.broken = str(error)
             self.terminate()
             self.close()
 
     def send(self, message: ToReader) -> None:
-        """Tell the reader something."""
+        """See Link."""
         if self._transport and not self._transport.is_closing():
             self._transport.write(pack([message]))
 
     def silence(self) -> float:
-        """Seconds since it was last heard, or since it was started."""
+        """See Link."""
         return (self._clock.monotonic_ns() - (self.heard_at or self.started_at)) / NS
 
     def call(self) -> Call | None:
-        """The driver call it entered last."""
+        """See Link."""
         return self._progress.current()
 
     def exit_code(self) -> int | None:
-        """How it ended; None while it lives."""
+        """See Link."""
         return self._process.poll()
 
     def terminate(self) -> None:
-        """Ask it to end after the calls under way."""
+        """See Link."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it. One that hangs in the kernel stays until its call returns."""
+        """See Link."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
     def close(self) -> None:
-        """Let go of socket and memory."""
+        """See Link."""
         if self._transport:
             self._transport.abort()
         else:

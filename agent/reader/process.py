@@ -29,7 +29,8 @@ _HEARTBEAT = 1.0
 """Seconds: the agent hears something at least this often."""
 _RETRY_LOST = 10.0
 """Seconds between attempts to reach a GPU that was lost."""
-_XID_WAIT = 1.0
+_XID_WAIT = 0.5
+"""Seconds for which one call waits for XIDs; the thread ends within it."""
 _RETRY = "retry lost GPUs"
 
 
@@ -48,12 +49,13 @@ class Reader:
         self._reads: dict[tuple[str, int], Read] = {}
         self._once: set[tuple[str, int]] = set()
         self._lost: set[int] = set()
+        self._generations: dict[int, int] = {}
         now = time.monotonic_ns()
         periods = {name: self._period(collector) for name, collector in self._collectors.items()}
         self._rounds = Rounds({**periods, _RETRY: _RETRY_LOST}, now)
-        count = library.device_count()
-        outlet.send([Opened(library.driver_version, count)])
-        for index in range(count):
+        self._count = library.device_count()
+        self._introduce()
+        for index in range(self._count):
             self._open(index)
 
     def next_time(self) -> int:
@@ -89,9 +91,15 @@ class Reader:
         }[collector.cadence]
 
     def _resend(self) -> None:
+        self._introduce()
         self._layouts.forget()
         self._once.clear()
         self._rounds.hasten(time.monotonic_ns())
+
+    def _introduce(self) -> None:
+        """Say which driver and which GPUs there are."""
+        found = [_found(index, device) for index, device in self._devices.items()]
+        self._outlet.send([Opened(self._library.driver_version, self._count), *found])
 
     def _open(self, index: int) -> None:
         if index in self._avoid or index in self._devices:
@@ -105,7 +113,7 @@ class Reader:
             return
         self._lost.discard(index)
         self._devices[index] = device
-        self._outlet.send([Found(device.identity.uuid, index, device.identity.pci)])
+        self._outlet.send([_found(index, device)])
 
     def _retry_lost(self) -> None:
         for index in tuple(self._lost):
@@ -119,6 +127,12 @@ class Reader:
         self._lost.add(index)
         self._layouts.forget()
         self._outlet.send([Lost(device.identity.uuid, index, str(error))])
+
+    def _reopen(self, index: int, device: Device) -> None:
+        """Prepare every collector anew: the GPU was set up in another way."""
+        if index in self._generations:
+            self._reads = {key: read for key, read in self._reads.items() if key[1] != index}
+        self._generations[index] = device.generation
 
     def _run(self, due: Due[str]) -> list[Any]:
         collector = self._collectors[due.what]
@@ -138,6 +152,8 @@ class Reader:
                 self._lose(index, error)
             except Unavailable as error:
                 failures[type(error).__name__] += 1
+            if index in self._devices and device.generation != self._generations.get(index):
+                self._reopen(index, device)
             if device.notes.failures:
                 failures.update(failure.error for failure in device.notes.take_failures())
         took = (time.monotonic_ns() - started) / NS
@@ -157,6 +173,10 @@ class Reader:
             )
             read = self._reads[collector.name, index] = collector.open(target)
         return list(read())
+
+
+def _found(index: int, device: Device) -> Found:
+    return Found(device.identity.uuid, index, device.identity.pci)
 
 
 def watch_xids(library: Library, outlet: Outlet, stop: threading.Event) -> None:
@@ -189,7 +209,8 @@ def serve(sock: socket.socket, open_library: Callable[[Setup], Library]) -> int:
         return 1
     try:
         reader = Reader(library, setup, outlet, discover())
-        threading.Thread(target=watch_xids, args=(library, outlet, stop), daemon=True).start()
+        watcher = threading.Thread(target=watch_xids, args=(library, outlet, stop), daemon=True)
+        watcher.start()
         _loop(reader, sock, frames, outlet, stop)
     except DriverGone as error:
         outlet.send([Failed(str(error))])
@@ -197,7 +218,9 @@ def serve(sock: socket.socket, open_library: Callable[[Setup], Library]) -> int:
     except ConnectionError:
         pass  # The agent is gone, and so are we.
     stop.set()
-    library.close()
+    watcher.join(2 * _XID_WAIT)
+    if not watcher.is_alive():  # Never shut the library down under a call.
+        library.close()
     return 0
 
 

@@ -6,15 +6,17 @@ whose call did not return; the silent one is asked to end and watched, because i
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import msgspec
 
 from agent.catalogue import own
 from agent.clock import NS, Clock
 from agent.entities import Agent
 from agent.metric import Sample
 from agent.reader.intake import Intake
-from agent.reader.link import ReaderLink
+from agent.reader.link import Heard, Link, ReaderLink
 from agent.reader.wire import Include, Resend, Setup
 
 LOG = logging.getLogger("joulespan.reader")
@@ -35,26 +37,30 @@ _STABLE = 60 * NS
 class Supervisor:
     """The policy: when to start, replace and end readers. `tick` does what is due; call it about twice a second."""
 
-    def __init__(self, setup: Setup, intake: Intake, clock: Clock) -> None:
-        """Prepare; `start` starts the first reader."""
+    def __init__(
+        self, setup: Setup, intake: Intake, clock: Clock, link: Callable[[Setup, Clock, Heard], Link] = ReaderLink
+    ) -> None:
+        """Prepare; `start` starts the first reader, by calling `link`."""
         self.intake = intake
         self._setup = setup
         self._clock = clock
-        self._link: ReaderLink | None = None
-        self._stuck: dict[ReaderLink, int] = {}
-        self._ending: list[ReaderLink] = []
+        self._new_link = link
+        self._link: Link | None = None
+        self._stuck: dict[Link, int] = {}
+        self._ending: list[Link] = []
         self._silent = False
         self._starts = 0
         self._failures = 0
         self._next_start = 0
+        self._released_until = 0
 
     def start(self) -> None:
         """Start a reader. It is listened to from the next `attach`."""
         self.intake.restart()
         self.intake.hung = {index for index in self._stuck.values() if index >= 0}
         self.intake.lost -= self.intake.hung
-        setup = Setup(**{**_fields(self._setup), "avoid": sorted(self.intake.hung)})
-        self._link = ReaderLink(setup, self._clock, self._heard)
+        setup = msgspec.structs.replace(self._setup, avoid=sorted(self.intake.hung))
+        self._link = self._new_link(setup, self._clock, self._heard)
         self._silent = False
         self._starts += 1
 
@@ -72,14 +78,16 @@ class Supervisor:
     def release(self, seconds: float) -> None:
         """Let go of the driver for a while, so that it can be unloaded."""
         LOG.info("nvml: released the driver for %g s", seconds)
-        self._end(seconds)
+        self._end(0.0)
+        self._released_until = self._clock.monotonic_ns() + int(seconds * NS)
 
     def tick(self) -> None:
         """Look at the readers and do what is due."""
         self._watch_stuck()
         self._ending = [link for link in self._ending if link.exit_code() is None]
         if self._link is None:
-            if self._clock.monotonic_ns() >= self._next_start and len(self._stuck) < MAX_STUCK:
+            due = max(self._next_start, self._released_until)
+            if self._clock.monotonic_ns() >= due and len(self._stuck) < MAX_STUCK:
                 self.start()
                 self.attach()
             return
@@ -97,7 +105,7 @@ class Supervisor:
             self.intake.forget()
             LOG.warning("nvml: reader %d silent for %.1f s %s; its series end", self._link.pid, silence, self._where())
 
-    def stop(self) -> list[ReaderLink]:
+    def stop(self) -> list[Link]:
         """Ask every reader to end; return those there are, for `kill` after a grace."""
         links = [*self._stuck, *self._ending, *([self._link] if self._link else [])]
         for link in links:
@@ -121,7 +129,7 @@ class Supervisor:
         """Process ids of the readers."""
         return [link.pid for link in (*self._stuck, self._link) if link is not None]
 
-    def _heard(self, link: ReaderLink, messages: list[Any]) -> None:
+    def _heard(self, link: Link, messages: list[Any]) -> None:
         if link is not self._link:
             return  # An old one that came back: what it says is stale.
         if self._silent:
@@ -176,7 +184,3 @@ class Supervisor:
         if call is None:
             return "before its first call"
         return f"in {call.name}" + (f" on gpu{call.device}" if call.device >= 0 else "")
-
-
-def _fields(setup: Setup) -> dict[str, Any]:
-    return {name: getattr(setup, name) for name in setup.__struct_fields__}

@@ -53,7 +53,7 @@ nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *c
 {
     ENTER_GPU(device);
     NEED(count);
-    *count = control()->model->mig ? MAX_MIG : 0;
+    *count = mig_mode(device->gpu) ? MAX_MIG : 0; /* nvml.h: zero if MIG is not enabled */
     return NVML_SUCCESS;
 }
 

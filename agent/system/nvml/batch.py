@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from ctypes import Array, c_char
 from typing import NamedTuple
 
-from agent.errors import Unavailable
+from agent.errors import DeviceLost, Unavailable
 from agent.system.nvml.device import Notes
 from agent.system.nvml.fields import Field, bit_error_rate
 
@@ -142,6 +142,8 @@ class FieldBatch:
         single = _Part([position], self._fields)
         try:
             self._call(single.buffer, 1)
+        except DeviceLost:
+            raise
         except Unavailable:
             return None
         (kind,), (code,), (raw,) = single.answers()

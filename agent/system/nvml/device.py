@@ -189,10 +189,11 @@ class MigDevice(Protocol):
 
 
 class Device(Protocol):
-    """A GPU."""
+    """A GPU. `generation` changes when the GPU was set up in another way (MIG), so that what it has is to be found out anew."""
 
     identity: Identity
     notes: Notes
+    generation: int
 
     def modes(self) -> Modes:
         """Read the modes an administrator has set."""

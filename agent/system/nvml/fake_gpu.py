@@ -51,6 +51,7 @@ class FakeDevice:
         """Open it."""
         self.identity = gpu.identity()
         self.notes = Notes()
+        self.generation = 0
         self._gpu = gpu
         self._board = gpu.board
         self._whole = gpu.mig is None

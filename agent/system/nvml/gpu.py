@@ -68,6 +68,7 @@ class PynvmlDevice:
         self._ask = Asker(identity.index, self.notes, progress)
         self._gpm = GpmSampler(self._ask, lambda sample: pynvml.nvmlGpmSampleGet(handle, sample))
         self._mig = MigInstances(handle, identity.index, self._ask, self.notes, progress)
+        self.generation = 0
         self._mig_mode: str | None = None
         self._last_process_sample = 0
 
@@ -86,6 +87,7 @@ class PynvmlDevice:
         mode = None if mig is None else MODES.get(mig[0])
         if self._mig_mode is not None and mode != self._mig_mode:
             self._ask.forget()
+            self.generation += 1
         self._mig_mode = mode
         return Modes(
             persistence=MODES.get(persistence),

@@ -65,7 +65,10 @@ class PynvmlLibrary:
 
     def release(self, device: Device) -> None:
         """See Library."""
-        self._open = {address: known for address, known in self._open.items() if known is not device}
+        for address, known in tuple(self._open.items()):
+            if known is device:
+                del self._open[address]
+                known.close()
 
     def wait_xid(self, seconds: float) -> XidEvent | None:
         """See Library. A GPU that is lost makes the whole set fail, so the set is then made anew without it."""

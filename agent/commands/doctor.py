@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`joulespan doctor`: what this node can and cannot be asked, and what to do about it."""
+
+import os
+import subprocess
+import sys
+from typing import Literal
+
+import msgspec
+
+from agent.reader.examine import Group, GpuReport, Report
+from agent.reader.progress import SharedProgress
+from agent.system import host
+
+_TIMEOUT = 30.0
+"""Seconds that the driver gets: without persistence mode it initialises every GPU first."""
+_RIGHTS = {
+    "nvmlDeviceGetSramEccErrorStatus": "SRAM error threshold: root",
+    "nvmlGpmSampleGet": "GPM: CAP_SYS_ADMIN, or NVreg_RestrictProfilingToAdminUsers=0 for the nvidia module",
+    "nvmlDeviceGetBAR1MemoryInfo": "BAR1 of a GPU in MIG mode: root",
+    "nvmlDeviceGetComputeRunningProcesses_v3": "processes of a GPU in MIG mode: root",
+    "nvmlDeviceGetGraphicsRunningProcesses_v3": "processes of a GPU in MIG mode: root",
+}
+
+
+class Finding(msgspec.Struct):
+    """Something about the node: how bad it is, what it is, what to do."""
+
+    level: Literal["ok", "hint", "broken"]
+    what: str
+    advice: str = ""
+
+
+class Diagnosis(msgspec.Struct):
+    """What `--json` prints."""
+
+    findings: list[Finding]
+    report: Report
+
+
+def doctor(*, as_json: bool) -> int:
+    """Print the diagnosis; return 1 if something a user would want is broken."""
+    diagnosis = diagnose()
+    if as_json:
+        print(msgspec.json.encode(diagnosis).decode())
+    else:
+        _print(diagnosis)
+    return int(any(finding.level == "broken" for finding in diagnosis.findings))
+
+
+def diagnose() -> Diagnosis:
+    """Look at the host and ask the GPUs."""
+    report, hang = _ask()
+    findings = [*_driver(report, hang), *_host(report)]
+    for gpu in report.gpus:
+        findings += _gpu(gpu)
+    return Diagnosis(findings, report)
+
+
+def _ask() -> tuple[Report, str | None]:
+    """Run the examination in a process with a deadline; on a hang also say in which call."""
+    fd = SharedProgress.create()
+    progress = SharedProgress(fd)
+    command = [sys.executable, "-P", "-m", "agent.reader.examine", str(fd)]
+    with subprocess.Popen(command, pass_fds=[fd], stdout=subprocess.PIPE) as process:  # noqa: S603 - our own module
+        try:
+            output, _ = process.communicate(timeout=_TIMEOUT)
+            return msgspec.json.decode(output, type=Report), None
+        except subprocess.TimeoutExpired:
+            call = progress.current()
+            process.kill()
+            where = f"{call.name} on gpu{call.device}" if call else "the first call"
+            return Report(error=f"no answer within {_TIMEOUT:g} s"), where
+        except msgspec.DecodeError:
+            return Report(error=f"the examination ended with code {process.wait()}"), None
+        finally:
+            os.close(fd)
+
+
+def _driver(report: Report, hang: str | None) -> list[Finding]:
+    if hang:
+        advice = "the driver hangs: look for Xid 119/120 in the kernel log; the GPU needs a reset or the node a reboot"
+        return [Finding("broken", f"driver: {hang} does not return", advice)]
+    if report.error:
+        return [Finding("broken", f"driver: {report.error}", _driver_advice())]
+    if not report.gpus:
+        return [Finding("broken", "driver: answers, but has no GPU", _driver_advice())]
+    return [Finding("ok", f"driver {report.driver}, CUDA {report.cuda}, {len(report.gpus)} GPUs")]
+
+
+def _driver_advice() -> str:
+    kind = host.container()
+    if kind:
+        return (
+            f"in a {kind} container: run it with the nvidia runtime (runtimeClassName: nvidia, or --gpus all), "
+            "NVIDIA_VISIBLE_DEVICES=all and NVIDIA_DRIVER_CAPABILITIES=utility"
+        )
+    if not host.nvidia_pci_functions():
+        return "no NVIDIA GPU on the PCI bus; `joulespan demo` shows the agent with simulated ones"
+    if not host.kernel_module():
+        return "a GPU is there but the nvidia kernel module is not loaded: modprobe nvidia, or install the driver"
+    return "libnvidia-ml.so.1 does not match the loaded module: reload the module or reboot after a driver update"
+
+
+def _host(report: Report) -> list[Finding]:
+    findings: list[Finding] = []
+    files = host.device_files()
+    if report.gpus and not files:
+        advice = "run nvidia-modprobe or nvidia-persistenced before the agent: without root NVML cannot make them"
+        findings.append(Finding("hint", "device files: there is no /dev/nvidiactl", advice))
+    for file, usable in files.items():
+        if not usable:
+            advice = "check its mode and group, DeviceAllow= of the systemd unit, and the container's device cgroup"
+            findings.append(Finding("broken", f"device files: {file} cannot be opened", advice))
+    if not host.kernel_log_readable():
+        advice = "CAP_SYSLOG and /dev/kmsg; without it XIDs come from NVML alone, which misses some while the driver is stuck"
+        findings.append(Finding("hint", "kernel log: not readable", advice))
+    if sleeping := host.asleep():
+        findings.append(Finding("hint", f"asleep: {', '.join(sleeping)}", "reading them keeps them awake"))
+    return findings
+
+
+def _gpu(gpu: GpuReport) -> list[Finding]:
+    name = f"gpu{gpu.index}"
+    if gpu.error:
+        return [Finding("broken", f"{name}: {gpu.error}", "see the kernel log for its Xid; it needs a reset or a reboot")]
+    findings: list[Finding] = []
+    if gpu.persistence == "disabled":
+        advice = "nvidia-smi -pm 1 or nvidia-persistenced; without it counters start again whenever no client is there"
+        findings.append(Finding("hint", f"{name}: persistence mode is off", advice))
+    for group in gpu.groups:
+        needs = {_RIGHTS.get(reading.split(" ")[0], reading) for reading in group.missing.get("NoPermission", ())}
+        findings += [Finding("hint", f"{name}: {group.collector} needs a right", need) for need in sorted(needs)]
+        if failing := [reading for reason, some in group.missing.items() if reason in _FAILURES for reading in some]:
+            what = f"{name}: {group.collector} fails: {', '.join(failing[:3])}"
+            findings.append(Finding("broken", what, "the driver answers with an error; see its log"))
+        if group.collector == "gpu_energy" and not group.series:
+            findings.append(Finding("broken", f"{name}: no energy counter", "joules need Volta or later"))
+    return findings
+
+
+_FAILURES = {"Unavailable", "DeviceLost"}
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    marks = {"ok": "ok    ", "hint": "hint  ", "broken": "BROKEN"}
+    for finding in diagnosis.findings:
+        print(f"{marks[finding.level]} {finding.what}")
+        if finding.advice:
+            print(f"         {finding.advice}")
+    for gpu in diagnosis.report.gpus:
+        print(f"\ngpu{gpu.index}  {gpu.model or ''}  {gpu.uuid or 'cannot be opened'}")
+        for group in gpu.groups:
+            print(f"  {group.collector:<16} {_summary(group)}")
+
+
+def _summary(group: Group) -> str:
+    parts = [f"{group.series:4} series" if group.series else "   – none  "]
+    names = {"NotSupported": "not supported", "NoPermission": "needs a right"}
+    for reason, readings in group.missing.items():
+        shown = ", ".join(readings[:2]) + (", …" if len(readings) > 2 else "")  # noqa: PLR2004 - a line's worth
+        parts.append(f"{len(readings)} {names.get(reason, reason)} ({shown})")
+    return "; ".join(parts)
