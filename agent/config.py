@@ -8,7 +8,7 @@ Unknown keys are errors that name the nearest key there is.
 import difflib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,20 +66,20 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The root of every part of the configuration."""
 
 
-class OtlpReceiver(Section):
+class OtlpReceiver(Section, frozen=True, kw_only=True):
     """Where engines send OTLP."""
 
     grpc: Address = Address("127.0.0.1:4317")
     http: Address = Address("127.0.0.1:4318")
 
 
-class Receivers(Section):
+class Receivers(Section, frozen=True, kw_only=True):
     """What comes in."""
 
     otlp: OtlpReceiver = msgspec.field(default_factory=OtlpReceiver)
 
 
-class GpuCollectors(Section):
+class GpuCollectors(Section, frozen=True, kw_only=True):
     """How often the GPUs are read, and how much of it."""
 
     interval: Duration = Duration(1)
@@ -89,20 +89,20 @@ class GpuCollectors(Section):
     kernel_log: bool = True
 
 
-class EnergyCollector(Section):
+class EnergyCollector(Section, frozen=True, kw_only=True):
     """How often energy, power and link bytes go into the timeline."""
 
     interval: Duration = Duration(0.1)
 
 
-class NicCollectors(Section):
+class NicCollectors(Section, frozen=True, kw_only=True):
     """Which network interfaces are read."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
 
-class Collectors(Section):
+class Collectors(Section, frozen=True, kw_only=True):
     """What is read on this machine."""
 
     gpu: GpuCollectors = msgspec.field(default_factory=GpuCollectors)
@@ -110,7 +110,7 @@ class Collectors(Section):
     nic: NicCollectors = msgspec.field(default_factory=NicCollectors)
 
 
-class Engine(Section):
+class Engine(Section, frozen=True, kw_only=True):
     """A serving engine that is named instead of found."""
 
     name: str
@@ -119,37 +119,43 @@ class Engine(Section):
     gpus: tuple[str | int, ...] = ()
 
 
-class Attribution(Section):
+class Attribution(Section, frozen=True, kw_only=True):
     """How long the ledger waits for spans."""
 
     lateness: Duration = Duration(10)
     retention: Duration = Duration(900)
 
 
-class PrometheusExporter(Section):
+class PrometheusExporter(Section, frozen=True, kw_only=True):
     """What /metrics says."""
 
     dcgm_names: bool = False
 
 
-class OtlpExporter(Section):
-    """Where metrics are pushed to; empty: nowhere, unless OTEL_EXPORTER_OTLP_* says."""
+class OtlpExporter(Section, frozen=True, kw_only=True):
+    """Where metrics are pushed to. What is empty or None is left to the OTEL_* variables.
+
+    `certificate`, `client_certificate` and `client_key` are files in PEM; `queue` is how many pushes may wait.
+    """
 
     endpoint: str = ""
-    interval: Duration = Duration(15)
+    interval: Duration | None = None
     protocol: str = ""
     headers: dict[str, str] = {}
-    timeout: Duration = Duration(10)
+    timeout: Duration | None = None
+    certificate: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
     queue: int = 64
 
 
-class TracesExporter(Section):
+class TracesExporter(Section, frozen=True, kw_only=True):
     """Where annotated spans are forwarded to."""
 
     endpoint: str = ""
 
 
-class Exporters(Section):
+class Exporters(Section, frozen=True, kw_only=True):
     """What goes out."""
 
     prometheus: PrometheusExporter = msgspec.field(default_factory=PrometheusExporter)
@@ -157,7 +163,7 @@ class Exporters(Section):
     traces: TracesExporter = msgspec.field(default_factory=TracesExporter)
 
 
-class Web(Section):
+class Web(Section, frozen=True, kw_only=True):
     """How `listen` is secured. File names; client_ca asks clients for a certificate."""
 
     certificate: str = ""
@@ -166,7 +172,7 @@ class Web(Section):
     bearer_token_file: str = ""
 
 
-class Config(Section):
+class Config(Section, frozen=True, kw_only=True):
     """All of it."""
 
     listen: Address = Address("127.0.0.1:9840")
@@ -178,14 +184,14 @@ class Config(Section):
     exporters: Exporters = msgspec.field(default_factory=Exporters)
 
 
-_MIN_INTERVALS = {
+_MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
     # The energy counter steps about every 100 ms and the power sensor refreshes at about 10 Hz: faster tells no more.
     "collectors.energy.interval": (lambda config: config.collectors.energy.interval, 0.05),
     # GPM's samples must be more than 100 ms apart.
     "collectors.gpu.interval": (lambda config: config.collectors.gpu.interval, 0.2),
     "collectors.gpu.slow_interval": (lambda config: config.collectors.gpu.slow_interval, 0.2),
     "collectors.gpu.processes_interval": (lambda config: config.collectors.gpu.processes_interval, 0.2),
-    "exporters.otlp.interval": (lambda config: config.exporters.otlp.interval, 0.1),
+    "exporters.otlp.interval": (lambda config: config.exporters.otlp.interval or 15.0, 0.1),
 }
 
 
@@ -328,10 +334,12 @@ def _check(config: Config, where: str) -> None:
             message = f"{where}: {path}: {get(config):g}s is too short; at least {least:g}s"
             raise ConfigError(message)
     if config.exporters.otlp.protocol not in ("", "grpc", "http/protobuf"):
-        message = f"{where}: exporters.otlp.protocol: `{config.exporters.otlp.protocol}` is neither grpc nor http/protobuf"
+        message = (
+            f"{where}: exporters.otlp.protocol: `{config.exporters.otlp.protocol}` is neither grpc nor http/protobuf"
+        )
         raise ConfigError(message)
-    if config.exporters.otlp.queue < 1:
-        message = f"{where}: exporters.otlp.queue: must be at least 1"
+    if config.exporters.otlp.queue < 2:  # noqa: PLR2004 - one in flight, one that waits
+        message = f"{where}: exporters.otlp.queue: must be at least 2"
         raise ConfigError(message)
     if bool(config.web.certificate) != bool(config.web.key):
         message = f"{where}: web: certificate and key go together"

@@ -57,7 +57,7 @@ class GpuInfo(NamedTuple):
     architecture: Annotated[str | None, Attr("gpu.architecture", "hopper, blackwell, …")] = None
     capability: Annotated[str | None, Attr("cuda.compute_capability", "CUDA compute capability")] = None
     pci: Annotated[str | None, Attr("pci.bus_id", "domain:bus:device.function")] = None
-    index: Annotated[int | None, Attr("gpu.index", "NVML index on this boot")] = None
+    nvml_index: Annotated[int | None, Attr("gpu.index", "NVML index on this boot")] = None
     minor: Annotated[int | None, Attr("gpu.minor", "N of /dev/nvidiaN")] = None
     gsp: Annotated[str | None, Attr("gpu.gsp_firmware", "GSP firmware version")] = None
     part_number: Annotated[str | None, Attr("gpu.board_part_number", "Board part number")] = None
@@ -73,9 +73,7 @@ class GpuMode(NamedTuple):
     ecc: Annotated[str | None, Attr("ecc", "ECC mode: enabled, disabled")] = None
     addressing: Annotated[str | None, Attr("addressing", "System memory addressing: none, hmm, ats")] = None
     confidential: Annotated[str | None, Attr("confidential_compute", "Confidential computing: on, off")] = None
-    profiles: Annotated[
-        str | None, Attr("power_profiles", "Workload power profiles in force, joined by commas")
-    ] = None
+    profiles: Annotated[str | None, Attr("power_profiles", "Workload power profiles in force, joined by commas")] = None
 
 
 class Fabric(NamedTuple):
@@ -217,9 +215,9 @@ class GpuProcess(NamedTuple):
 
     gpu: Gpu
     pid: Annotated[int, Attr("process.pid", "Process id in the host's namespace")]
-    executable: Annotated[
-        str | None, Attr("process.executable.name", "Name of the program, never its arguments")
-    ] = None
+    executable: Annotated[str | None, Attr("process.executable.name", "Name of the program, never its arguments")] = (
+        None
+    )
 
 
 class GpuProcessTask(NamedTuple):
@@ -344,9 +342,7 @@ class EngineTokens(NamedTuple):
     model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")]
     type: Annotated[
         str,
-        Attr(
-            "gen_ai.token.type", "input: computed by prefill; cached: prompt tokens not computed; output"
-        ),
+        Attr("gen_ai.token.type", "input: computed by prefill; cached: prompt tokens not computed; output"),
     ]
 
 

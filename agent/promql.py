@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from agent.metric import Counter, Gauge, Histogram, Info, Metric, UpDownCounter, label_name
 
-
 RATE_INTERVAL = "$__rate_interval"
 """Grafana's: four scrape intervals at least, so that a rate never falls between two scrapes."""
 SCRAPE = frozenset({"job", "instance", "cluster", "le", "__name__"})
@@ -67,7 +66,7 @@ class Expr:
 
     def over_time(self, function: Literal["avg", "max", "min", "count", "last"], window: str) -> "Expr":
         """Summarise over a window, by a subquery."""
-        return Expr(f"{function}_over_time({self._inside(_ATOM)}[{window}:])", self.attributes)
+        return Expr(f"{function}_over_time({self.inside(_ATOM)}[{window}:])", self.attributes)
 
     def __add__(self, other: "Expr | float") -> "Expr":
         """Add."""
@@ -126,7 +125,7 @@ class Expr:
         on, bring = tuple(on), tuple(bring)
         for attribute in (*on, *bring):
             _known(attribute, info.attributes)
-        joined = f"{self._inside(_PRODUCT)} *{_on(on, self)} group_left({_names(bring)}) {info._inside(_UNARY)}"
+        joined = f"{self.inside(_PRODUCT)} *{_on(on, self)} group_left({_names(bring)}) {info.inside(_UNARY)}"
         return Expr(joined, self.attributes | set(bring), _PRODUCT)
 
     def _aggregate(self, function: str, by: tuple[str, ...]) -> "Expr":
@@ -138,16 +137,19 @@ class Expr:
     def _binary(self, operator: str, other: "Expr | float", binding: int) -> "Expr":
         right = other if isinstance(other, Expr) else Expr(_number(other))
         # Operators of equal binding are read from the left, so only the right side needs parentheses for them.
-        text = f"{self._inside(binding)} {operator} {right._inside(binding - 1)}"
+        text = f"{self.inside(binding)} {operator} {right.inside(binding - 1)}"
         return Expr(text, self.attributes | right.attributes, binding)
 
-    def _inside(self, binding: int) -> str:
+    def inside(self, binding: int) -> str:
+        """Write it as an operand of an operator that binds like this."""
         return self.text if self._binding <= binding else f"({self.text})"
 
     __hash__ = None  # type: ignore[assignment]  # comparing builds a query
 
 
-def of(metric: Gauge[Any] | UpDownCounter[Any] | Info[Any] | Counter[Any], where: Mapping[str, str] | None = None) -> Expr:
+def of(
+    metric: Gauge[Any] | UpDownCounter[Any] | Info[Any] | Counter[Any], where: Mapping[str, str] | None = None
+) -> Expr:
     """Select the series of a metric, by attribute values."""
     return Expr(_select(metric, metric.prometheus, where), _attributes(metric))
 
@@ -173,7 +175,9 @@ def quantile(
     for attribute in by:
         _known(attribute, _attributes(metric))
     selected = _select(metric, f"{metric.prometheus}_bucket", where)
-    return Expr(f"histogram_quantile({_number(share)}, sum by ({_names((*by, 'le'))}) (rate({selected}[{window}])))", by)
+    return Expr(
+        f"histogram_quantile({_number(share)}, sum by ({_names((*by, 'le'))}) (rate({selected}[{window}])))", by
+    )
 
 
 def absent(metric: Metric[Any], where: Mapping[str, str] | None = None) -> Expr:
@@ -198,7 +202,7 @@ def _select(metric: Metric[Any], name: str, where: Mapping[str, str] | None) -> 
     for attribute in where or ():
         _known(attribute, attributes)
     matchers = ",".join(
-        f"{label_name(attribute)}{'=~' if isinstance(value, Regex) else '='}\"{_escape(value)}\""
+        f'{label_name(attribute)}{"=~" if isinstance(value, Regex) else "="}"{_escape(value)}"'
         for attribute, value in (where or {}).items()
     )
     return f"{name}{{{matchers}}}" if matchers else name

@@ -130,7 +130,7 @@ async def _leave(links: Sequence[Link]) -> None:
     """Give the readers a grace, then end them. One that hangs in the kernel is left to it."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _GRACE
-    while any(link.exit_code() is None for link in links) and loop.time() < deadline:
+    while any(link.exit_code() is None for link in links) and loop.time() < deadline:  # noqa: ASYNC110 - processes set no event
         await asyncio.sleep(0.02)
     for link in links:
         if link.exit_code() is None:

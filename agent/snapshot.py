@@ -51,7 +51,7 @@ EMPTY = Snapshot(MappingProxyType({}))
 
 
 class Snapshots:
-    """Holds the current snapshot. Writers replace it; whoever reads it keeps a consistent one for as long as he likes."""
+    """Holds the current snapshot. Writers replace it; who reads it keeps a consistent one for as long as needed."""
 
     def __init__(self) -> None:
         """Start with nothing known."""

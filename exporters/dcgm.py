@@ -102,7 +102,7 @@ class DcgmWriter:
         self._hostname = hostname or socket.gethostname()
 
     def write(self, snapshot: Snapshot, form: Format) -> str:
-        """Write the families. In OpenMetrics, where a counter's name must end in _total, counters are of unknown type."""
+        """Write the families. OpenMetrics wants counters to end in _total: there they are of unknown type."""
         labels = self._labels(snapshot)
         families: dict[str, list[str]] = {}
         kinds: dict[str, str] = {}
@@ -131,7 +131,7 @@ class DcgmWriter:
         for (_, entity), _ in snapshot.samples():
             if isinstance(entity, GpuInfo):
                 pairs = {
-                    "gpu": entity.index,
+                    "gpu": entity.nvml_index,
                     "UUID": entity.gpu.id,
                     "pci_bus_id": None if entity.pci is None else f"0000{entity.pci.upper()}",
                     "device": None if entity.minor is None else f"nvidia{entity.minor}",

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from grpc import ChannelCredentials, ssl_channel_credentials  # type: ignore[import-untyped]
+from grpc import ChannelCredentials, ssl_channel_credentials
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 
 from exporters.otlp_settings import OtlpSettings

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.catalogue import gpu as metrics
 from agent.catalogue.health import STATUS
-from agent.entities import GpuInfo, GpuSensor, GpuState, GpuTask
+from agent.entities import Gpu, GpuInfo, GpuSensor, GpuState, GpuTask
 from agent.snapshot import Snapshot
 
 _STYLE = """
@@ -19,7 +19,8 @@ th, td { padding: .4rem .7rem; text-align: right; border-bottom: 1px solid #8884
 th { font-weight: 600; opacity: .75 }
 th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left }
 .ok { color: #2a9d4a } .degraded { color: #c77d00 } .failed { color: #d43b3b; font-weight: 600 }
-.demo { background: #c77d00; color: #fff; padding: .15rem .6rem; border-radius: .3rem; font-size: .85rem; margin-left: .6rem }
+.demo { background: #c77d00; color: #fff; padding: .15rem .6rem; border-radius: .3rem; font-size: .85rem;
+  margin-left: .6rem }
 meter { width: 5rem; vertical-align: middle }
 nav { margin-top: 1.5rem } nav a { margin-right: 1.2rem }
 """
@@ -59,7 +60,7 @@ def _gpus(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
     """Gather what the table shows, by GPU name."""
     gpus: dict[str, dict[str, Any]] = {}
     for (metric, entity), value in snapshot.samples():
-        if metric in _PLAIN:
+        if isinstance(entity, Gpu) and metric in _PLAIN:
             gpus.setdefault(entity.name, {})[_PLAIN[metric]] = value
         elif isinstance(entity, GpuInfo):
             gpus.setdefault(entity.gpu.name, {})["model"] = entity.model

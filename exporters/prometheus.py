@@ -100,7 +100,12 @@ def _texts(runs: Sequence[_Run], values: Sequence[float | None]) -> list[tuple[M
         numbers = [_number(value) for value in values]
     found = []
     for metric, places, lines in runs:
-        parts = [part for place, line in zip(places, lines, strict=True) if (number := numbers[place]) for part in (line, number, b"\n")]
+        parts = [
+            part
+            for place, line in zip(places, lines, strict=True)
+            if (number := numbers[place])
+            for part in (line, number, b"\n")
+        ]
         if parts:
             found.append((metric, b"".join(parts)))
     return found
@@ -134,7 +139,8 @@ def _header(metric: Metric[Any], form: Format) -> bytes:
     return f"# HELP {family} {quoted}\n# TYPE {family} {metric.prometheus_type}\n{units}".encode()
 
 
+_TARGET_BRIEF = b"What is measured: the attributes of the OpenTelemetry resource."
 _TARGET_HEADERS = {
-    Format.TEXT: b"# HELP target_info What is measured: the attributes of the OpenTelemetry resource.\n# TYPE target_info gauge\n",
-    Format.OPENMETRICS: b"# HELP target What is measured: the attributes of the OpenTelemetry resource.\n# TYPE target info\n",
+    Format.TEXT: b"# HELP target_info " + _TARGET_BRIEF + b"\n# TYPE target_info gauge\n",
+    Format.OPENMETRICS: b"# HELP target " + _TARGET_BRIEF + b"\n# TYPE target info\n",
 }

@@ -61,7 +61,8 @@ THROTTLE_ACTIVE = Gauge(
     "joulespan.gpu.throttle.active",
     Unit.NONE,
     GpuReason,
-    "1 while clocks are held down for this reason. A point sample: for shares of time use joulespan.gpu.throttle.duration.",
+    "1 while clocks are held down for this reason. A point sample: for shares of time "
+    "use joulespan.gpu.throttle.duration.",
 )
 THROTTLE_DURATION = Counter(
     "joulespan.gpu.throttle.duration", Unit.SECONDS, GpuReason, "Time for which clocks were held down, by reason."
@@ -72,7 +73,10 @@ TEMPERATURE_LIMIT = Gauge(
     "hw.temperature.limit", Unit.CELSIUS, GpuLimit, "Temperature at which the GPU slows down or shuts down."
 )
 TEMPERATURE_MARGIN = Gauge(
-    "joulespan.gpu.temperature.margin", Unit.CELSIUS, Gpu, "Distance to the nearest temperature that slows the GPU down."
+    "joulespan.gpu.temperature.margin",
+    Unit.CELSIUS,
+    Gpu,
+    "Distance to the nearest temperature that slows the GPU down.",
 )
 TEMPERATURE_MARGIN_LIMIT = Gauge(
     "joulespan.gpu.temperature.margin.limit",
@@ -96,7 +100,10 @@ POWER_AVERAGE = Gauge(
     "Power averaged by the driver over 1 s (before Ampere and on GA100: instantaneous).",
 )
 POWER_MODULE = Gauge(
-    "joulespan.gpu.power.module", Unit.WATTS, Gpu, "Power now of the superchip module: GPUs and CPU. Never add it to hw.power."
+    "joulespan.gpu.power.module",
+    Unit.WATTS,
+    Gpu,
+    "Power now of the superchip module: GPUs and CPU. Never add it to hw.power.",
 )
 POWER_LIMIT = Gauge(
     "joulespan.gpu.power.limit",
@@ -123,17 +130,37 @@ POWER_SMOOTHING_LIFETIME = Gauge(
     "joulespan.gpu.power_smoothing.lifetime", Unit.RATIO, Gpu, "Share of the smoothing circuit's life that is left."
 )
 
-SM_ACTIVE = Gauge("joulespan.gpu.sm.active", Unit.RATIO, Gpu, "Share of multiprocessor cycles with at least one warp (GPM).")
+SM_ACTIVE = Gauge(
+    "joulespan.gpu.sm.active", Unit.RATIO, Gpu, "Share of multiprocessor cycles with at least one warp (GPM)."
+)
 SM_OCCUPANCY = Gauge("joulespan.gpu.sm.occupancy", Unit.RATIO, Gpu, "Warps resident, of the most there can be (GPM).")
-GRAPHICS_ACTIVE = Gauge("joulespan.gpu.graphics.active", Unit.RATIO, Gpu, "Share of time the compute or graphics engine was busy (GPM).")
-PIPE_ACTIVE = Gauge("joulespan.gpu.pipe.active", Unit.RATIO, GpuPipe, "Share of cycles in which an execution pipe was busy (GPM).")
-DRAM_ACTIVE = Gauge("joulespan.gpu.dram.active", Unit.RATIO, Gpu, "Share of the peak device memory bandwidth in use (GPM).")
-GPM_PCIE = Gauge("joulespan.gpu.pcie.throughput", Unit.BYTES_PER_SECOND, GpuIo, "PCIe traffic between the last two samples (GPM).")
-GPM_NVLINK = Gauge("joulespan.gpu.nvlink.throughput", Unit.BYTES_PER_SECOND, GpuIo, "NVLink traffic between the last two samples (GPM).")
-MMA_STALL = Gauge("joulespan.gpu.mma.stall", Unit.RATIO, Gpu, "Share of time in which matrix instructions were stalled.")
+GRAPHICS_ACTIVE = Gauge(
+    "joulespan.gpu.graphics.active", Unit.RATIO, Gpu, "Share of time the compute or graphics engine was busy (GPM)."
+)
+PIPE_ACTIVE = Gauge(
+    "joulespan.gpu.pipe.active", Unit.RATIO, GpuPipe, "Share of cycles in which an execution pipe was busy (GPM)."
+)
+DRAM_ACTIVE = Gauge(
+    "joulespan.gpu.dram.active", Unit.RATIO, Gpu, "Share of the peak device memory bandwidth in use (GPM)."
+)
+GPM_PCIE = Gauge(
+    "joulespan.gpu.pcie.throughput", Unit.BYTES_PER_SECOND, GpuIo, "PCIe traffic between the last two samples (GPM)."
+)
+GPM_NVLINK = Gauge(
+    "joulespan.gpu.nvlink.throughput",
+    Unit.BYTES_PER_SECOND,
+    GpuIo,
+    "NVLink traffic between the last two samples (GPM).",
+)
+MMA_STALL = Gauge(
+    "joulespan.gpu.mma.stall", Unit.RATIO, Gpu, "Share of time in which matrix instructions were stalled."
+)
 
 PROCESS_COUNT = UpDownCounter(
-    "joulespan.gpu.process.count", Unit.ITEMS, Gpu, "Processes on the GPU. The 64 that hold most memory have series of their own."
+    "joulespan.gpu.processes",
+    Unit.ITEMS,
+    Gpu,
+    "Processes on the GPU. The 64 that hold most memory have series of their own.",
 )
 PROCESS_MEMORY = UpDownCounter(
     "joulespan.gpu.process.memory.usage", Unit.BYTES, GpuProcess, "Device memory that a process holds."
@@ -149,11 +176,27 @@ MIG_MEMORY_LIMIT = UpDownCounter("joulespan.mig.memory.limit", Unit.BYTES, MigIn
 MIG_SM_COUNT = UpDownCounter(
     "joulespan.mig.multiprocessors", Unit.ITEMS, MigInstance, "Multiprocessors of a MIG instance."
 )
-MIG_SM_ACTIVE = Gauge("joulespan.mig.sm.active", Unit.RATIO, MigInstance, "Share of the instance's multiprocessor cycles with a warp (GPM).")
-MIG_SM_OCCUPANCY = Gauge("joulespan.mig.sm.occupancy", Unit.RATIO, MigInstance, "Warps resident, of the most there can be (GPM).")
-MIG_GRAPHICS_ACTIVE = Gauge("joulespan.mig.graphics.active", Unit.RATIO, MigInstance, "Share of time the instance's engine was busy (GPM).")
-MIG_DRAM_ACTIVE = Gauge("joulespan.mig.dram.active", Unit.RATIO, MigInstance, "Share of the instance's memory bandwidth in use (GPM).")
-MIG_PIPE_ACTIVE = Gauge("joulespan.mig.pipe.active", Unit.RATIO, MigPipe, "Share of cycles in which a pipe of the instance was busy (GPM).")
+MIG_SM_ACTIVE = Gauge(
+    "joulespan.mig.sm.active",
+    Unit.RATIO,
+    MigInstance,
+    "Share of the instance's multiprocessor cycles with a warp (GPM).",
+)
+MIG_SM_OCCUPANCY = Gauge(
+    "joulespan.mig.sm.occupancy", Unit.RATIO, MigInstance, "Warps resident, of the most there can be (GPM)."
+)
+MIG_GRAPHICS_ACTIVE = Gauge(
+    "joulespan.mig.graphics.active", Unit.RATIO, MigInstance, "Share of time the instance's engine was busy (GPM)."
+)
+MIG_DRAM_ACTIVE = Gauge(
+    "joulespan.mig.dram.active", Unit.RATIO, MigInstance, "Share of the instance's memory bandwidth in use (GPM)."
+)
+MIG_PIPE_ACTIVE = Gauge(
+    "joulespan.mig.pipe.active", Unit.RATIO, MigPipe, "Share of cycles in which a pipe of the instance was busy (GPM)."
+)
 CONFIDENTIAL_MEMORY = UpDownCounter(
-    "joulespan.gpu.confidential_memory.limit", Unit.BYTES, GpuLimit, "Device memory by its protection under confidential computing."
+    "joulespan.gpu.confidential_memory.limit",
+    Unit.BYTES,
+    GpuLimit,
+    "Device memory by its protection under confidential computing.",
 )

@@ -16,27 +16,65 @@ from agent.entities import (
 from agent.metric import Counter, Gauge, Info, UpDownCounter
 from agent.unit import Unit
 
-BUILD_INFO = Info("joulespan.build.info", BuildInfo, "The program that runs; mode demo means that the GPUs are simulated.")
+BUILD_INFO = Info(
+    "joulespan.build.info", BuildInfo, "The program that runs; mode demo means that the GPUs are simulated."
+)
 START_TIME = Gauge("joulespan.agent.start_time", Unit.SECONDS, Agent, "Unix time at which the agent started.")
 CONFIG_RELOADS = Counter("joulespan.config.reloads", Unit.EVENTS, Reload, "Configuration reloads asked for.")
-COLLECTOR_DURATION = Gauge("joulespan.collector.duration", Unit.SECONDS, Collector, "Time the collector's last run took, over all its devices.")
-COLLECTOR_SUCCESS = Gauge("joulespan.collector.success", Unit.NONE, Collector, "1 when every reading of the last run succeeded. What a device does not support is no failure.")
-COLLECTOR_LAST_SUCCESS = Gauge("joulespan.collector.last_success", Unit.SECONDS, Collector, "Unix time of the last run that succeeded.")
-COLLECTOR_FAILURES = Counter("joulespan.collector.failures", Unit.ERRORS, CollectorFailure, "Readings that failed, by kind.")
-COLLECTOR_MISSED = Counter("joulespan.collector.missed", Unit.EVENTS, Collector, "Runs left out because an earlier one took too long.")
-READER_UP = Gauge("joulespan.reader.up", Unit.NONE, Agent, "1 while the reader process has the driver open and answers.")
+COLLECTOR_DURATION = Gauge(
+    "joulespan.collector.duration", Unit.SECONDS, Collector, "Time the collector's last run took, over all its devices."
+)
+COLLECTOR_SUCCESS = Gauge(
+    "joulespan.collector.success",
+    Unit.NONE,
+    Collector,
+    "1 when every reading of the last run succeeded. What a device does not support is no failure.",
+)
+COLLECTOR_LAST_SUCCESS = Gauge(
+    "joulespan.collector.last_success", Unit.SECONDS, Collector, "Unix time of the last run that succeeded."
+)
+COLLECTOR_FAILURES = Counter(
+    "joulespan.collector.failures", Unit.ERRORS, CollectorFailure, "Readings that failed, by kind."
+)
+COLLECTOR_MISSED = Counter(
+    "joulespan.collector.missed", Unit.EVENTS, Collector, "Runs left out because an earlier one took too long."
+)
+READER_UP = Gauge(
+    "joulespan.reader.up", Unit.NONE, Agent, "1 while the reader process has the driver open and answers."
+)
 READER_SILENCE = Gauge("joulespan.reader.silence", Unit.SECONDS, Agent, "Time since the reader process was last heard.")
 READER_STARTS = Counter("joulespan.reader.starts", Unit.EVENTS, Agent, "Reader processes started.")
-READER_STUCK = Gauge("joulespan.reader.stuck", Unit.ITEMS, Agent, "Reader processes that hang in a driver call and were replaced.")
-READER_DROPPED = Counter("joulespan.reader.dropped", Unit.ITEMS, Agent, "Messages the reader dropped because the agent did not take them in time.")
-XID_SERIES_DROPPED = Counter("joulespan.xid.dropped", Unit.EVENTS, Agent, "XID events that found no room in the table of codes.")
-SERIES_DROPPED = Counter("joulespan.series.dropped", Unit.SERIES, Collector, "Series left out because the collector reached its limit.")
+READER_STUCK = Gauge(
+    "joulespan.reader.stuck", Unit.ITEMS, Agent, "Reader processes that hang in a driver call and were replaced."
+)
+READER_DROPPED = Counter(
+    "joulespan.reader.dropped",
+    Unit.ITEMS,
+    Agent,
+    "Messages the reader dropped because the agent did not take them in time.",
+)
+XID_SERIES_DROPPED = Counter(
+    "joulespan.xid.dropped", Unit.EVENTS, Agent, "XID events that found no room in the table of codes."
+)
+SERIES_DROPPED = Counter(
+    "joulespan.series.dropped", Unit.SERIES, Collector, "Series left out because the collector reached its limit."
+)
 QUEUE_FILL = Gauge("joulespan.queue.utilization", Unit.RATIO, Queue, "Share of a bounded queue or ring that is in use.")
 QUEUE_DROPPED = Counter("joulespan.queue.dropped", Unit.ITEMS, Queue, "What a full queue dropped.")
 RECEIVER_SPANS = Counter("joulespan.receiver.spans", Unit.SPANS, Receiver, "Spans taken in, by what became of them.")
-EXPORTER_POINTS = Counter("joulespan.exporter.points", Unit.POINTS, ExporterOutcome, "Points given to an exporter, by what became of them.")
-EXPORTER_REQUESTS = Counter("joulespan.exporter.requests", Unit.REQUESTS, ExporterOutcome, "Scrapes answered or pushes made.")
-EXPORTER_LAST_SUCCESS = Gauge("joulespan.exporter.last_success", Unit.SECONDS, Exporter, "Unix time of the last scrape or push that succeeded.")
+EXPORTER_POINTS = Counter(
+    "joulespan.exporter.points", Unit.POINTS, ExporterOutcome, "Points given to an exporter, by what became of them."
+)
+EXPORTER_REQUESTS = Counter(
+    "joulespan.exporter.requests", Unit.REQUESTS, ExporterOutcome, "Scrapes answered or pushes made."
+)
+EXPORTER_LAST_SUCCESS = Gauge(
+    "joulespan.exporter.last_success", Unit.SECONDS, Exporter, "Unix time of the last scrape or push that succeeded."
+)
 CPU_TIME = Counter("joulespan.process.cpu.time", Unit.SECONDS, Process, "CPU time of the agent's processes.")
-MEMORY = UpDownCounter("joulespan.process.memory.usage", Unit.BYTES, Process, "Resident memory of the agent's processes.")
-OPEN_FDS = UpDownCounter("joulespan.process.open_file_descriptors", Unit.ITEMS, Process, "Open file descriptors of the agent's processes.")
+MEMORY = UpDownCounter(
+    "joulespan.process.memory.usage", Unit.BYTES, Process, "Resident memory of the agent's processes."
+)
+OPEN_FDS = UpDownCounter(
+    "joulespan.process.open_file_descriptors", Unit.ITEMS, Process, "Open file descriptors of the agent's processes."
+)

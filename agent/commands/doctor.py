@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.reader.examine import Group, GpuReport, Report
+from agent.reader.examine import GpuReport, Group, Report
 from agent.reader.progress import SharedProgress
 from agent.system import host
 
@@ -113,7 +113,7 @@ def _host(report: Report) -> list[Finding]:
             advice = "check its mode and group, DeviceAllow= of the systemd unit, and the container's device cgroup"
             findings.append(Finding("broken", f"device files: {file} cannot be opened", advice))
     if not host.kernel_log_readable():
-        advice = "CAP_SYSLOG and /dev/kmsg; without it XIDs come from NVML alone, which misses some while the driver is stuck"
+        advice = "CAP_SYSLOG and /dev/kmsg; without it XIDs come from NVML alone, which misses some while it is stuck"
         findings.append(Finding("hint", "kernel log: not readable", advice))
     if sleeping := host.asleep():
         findings.append(Finding("hint", f"asleep: {', '.join(sleeping)}", "reading them keeps them awake"))
@@ -123,7 +123,9 @@ def _host(report: Report) -> list[Finding]:
 def _gpu(gpu: GpuReport) -> list[Finding]:
     name = f"gpu{gpu.index}"
     if gpu.error:
-        return [Finding("broken", f"{name}: {gpu.error}", "see the kernel log for its Xid; it needs a reset or a reboot")]
+        return [
+            Finding("broken", f"{name}: {gpu.error}", "see the kernel log for its Xid; it needs a reset or a reboot")
+        ]
     findings: list[Finding] = []
     if gpu.persistence == "disabled":
         advice = "nvidia-smi -pm 1 or nvidia-persistenced; without it counters start again whenever no client is there"
@@ -155,7 +157,7 @@ def _print(diagnosis: Diagnosis) -> None:
 
 
 def _summary(group: Group) -> str:
-    parts = [f"{group.series:4} series" if group.series else "   – none  "]
+    parts = [f"{group.series:4} series" if group.series else "   no series"]
     names = {"NotSupported": "not supported", "NoPermission": "needs a right"}
     for reason, readings in group.missing.items():
         shown = ", ".join(readings[:2]) + (", …" if len(readings) > 2 else "")  # noqa: PLR2004 - a line's worth

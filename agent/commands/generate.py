@@ -57,8 +57,8 @@ cannot be read is absent.
 
 def _row(metric: Metric[Any]) -> str:
     kind = type(metric).__name__.lower()
-    attributes = ", ".join(f"`{attribute.name}`" for attribute in metric.attributes) or "–"
-    unit = f"`{metric.unit.ucum}`" if metric.unit.ucum else "–"
+    attributes = ", ".join(f"`{attribute.name}`" for attribute in metric.attributes) or "none"
+    unit = f"`{metric.unit.ucum}`" if metric.unit.ucum else "none"
     meaning = metric.brief.replace("|", "\\|")
     if isinstance(metric, Histogram):
         meaning += f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets)}."

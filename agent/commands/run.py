@@ -6,7 +6,10 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from agent.catalogue import own
 from agent.clock import NS, Clock, SystemClock
@@ -61,7 +64,7 @@ def _serve(  # noqa: PLR0913 - the parts that `run` had to make first
     from agent.scheduler import HostCollector, Scheduler  # noqa: PLC0415 - as above
     from agent.service import Pusher, Service  # noqa: PLC0415 - as above
     from exporters.http import HttpInterface  # noqa: PLC0415 - as above
-    from exporters.otlp_metrics import OtlpMetrics, enabled  # noqa: PLC0415 - as above
+    from exporters.otlp_metrics import OtlpMetrics, OtlpSettings, enabled  # noqa: PLC0415 - as above
     from exporters.server import HttpServer  # noqa: PLC0415 - as above
 
     resource = resource_attributes(os.environ, version=VERSION)
@@ -70,7 +73,9 @@ def _serve(  # noqa: PLR0913 - the parts that `run` had to make first
     supervisor.intake.updated = interface.updated
     pushers: list[OtlpMetrics] = []
     if enabled(config.exporters.otlp.endpoint, os.environ):
-        pushers.append(OtlpMetrics(config.exporters.otlp, resource, clock, view.snapshot))
+        pushers.append(
+            OtlpMetrics(OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp)), resource, clock, view.snapshot)
+        )
     reloads = {"applied": 0, "refused": 0}
     started = clock.unix_ns(clock.monotonic_ns()) / NS
 
@@ -100,6 +105,8 @@ def _serve(  # noqa: PLR0913 - the parts that `run` had to make first
             reloads["refused"] += 1
             raise
         reloads["applied"] += 1
+        for key in _fixed(config, fresh):
+            LOG.warning("reload: %s changed, which takes effect after a restart", key)
         supervisor.reconfigure(_setup(fresh, demo=demo))
         interface.dcgm = _dcgm(fresh)
 
@@ -148,6 +155,21 @@ def _setup(config: Config, *, demo: bool) -> Setup:
     )
 
 
+def _fixed(old: Config, new: Config) -> list[str]:
+    """List what changed and cannot be changed while the agent runs."""
+    return [
+        key
+        for key, before, after in (
+            ("listen", old.listen, new.listen),
+            ("web", old.web, new.web),
+            ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
+            ("attribution.retention", old.attribution.retention, new.attribution.retention),
+            ("collectors.gpu.kernel_log", old.collectors.gpu.kernel_log, new.collectors.gpu.kernel_log),
+        )
+        if before != after
+    ]
+
+
 def _dcgm(config: Config) -> Any:
     if not config.exporters.prometheus.dcgm_names:
         return None
@@ -160,8 +182,7 @@ def _token(config: Config) -> str | None:
     if not config.web.bearer_token_file:
         return None
     try:
-        with open(config.web.bearer_token_file, encoding="utf-8") as file:
-            token = file.read().strip()
+        token = Path(config.web.bearer_token_file).read_text("utf-8").strip()
     except OSError as error:
         message = f"web.bearer_token_file: {config.web.bearer_token_file} cannot be read: {error.strerror}"
         raise ConfigError(message) from error

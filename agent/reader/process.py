@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reader process: polls the GPUs on its own clock and tells the agent.
 
-    python -m agent.reader.process SOCKET_FD PROGRESS_FD
+python -m agent.reader.process SOCKET_FD PROGRESS_FD
 """
 
 import select
@@ -21,8 +21,8 @@ from agent.errors import DeviceLost, DriverGone, Unavailable
 from agent.metric import Sample
 from agent.reader.outlet import Layouts, Outlet
 from agent.reader.progress import SharedProgress
+from agent.reader.wire import TO_READER, Failed, Found, Frames, Include, Log, Lost, Opened, Ran, Setup, XidSeen
 from agent.rounds import Due, Rounds
-from agent.reader.wire import TO_READER, Failed, Found, Frames, Include, Log, Lost, Opened, Ran, Resend, Setup, XidSeen
 from agent.system.nvml.device import Device, Library
 
 _HEARTBEAT = 1.0
@@ -184,14 +184,13 @@ def watch_xids(library: Library, outlet: Outlet, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             event = library.wait_xid(_XID_WAIT)
-        except DriverGone:
+            if event is not None:
+                outlet.send([XidSeen(event.uuid, event.xid, time.monotonic_ns())])
+        except (DriverGone, ConnectionError):
             return  # The polling thread meets the same and ends the process.
         except Unavailable as error:
             outlet.send([Log("warning", f"nvml: cannot wait for XIDs: {error}")])
             stop.wait(_RETRY_LOST)
-            continue
-        if event is not None:
-            outlet.send([XidSeen(event.uuid, event.xid, time.monotonic_ns())])
 
 
 def serve(sock: socket.socket, open_library: Callable[[Setup], Library]) -> int:
@@ -207,9 +206,9 @@ def serve(sock: socket.socket, open_library: Callable[[Setup], Library]) -> int:
     except DriverGone as error:
         outlet.send([Failed(str(error))])
         return 1
+    watcher = threading.Thread(target=watch_xids, args=(library, outlet, stop), daemon=True)
     try:
         reader = Reader(library, setup, outlet, discover())
-        watcher = threading.Thread(target=watch_xids, args=(library, outlet, stop), daemon=True)
         watcher.start()
         _loop(reader, sock, frames, outlet, stop)
     except DriverGone as error:
@@ -218,7 +217,8 @@ def serve(sock: socket.socket, open_library: Callable[[Setup], Library]) -> int:
     except ConnectionError:
         pass  # The agent is gone, and so are we.
     stop.set()
-    watcher.join(2 * _XID_WAIT)
+    if watcher.ident is not None:
+        watcher.join(2 * _XID_WAIT)
     if not watcher.is_alive():  # Never shut the library down under a call.
         library.close()
     return 0
@@ -261,7 +261,10 @@ def main() -> int:
 
         return PynvmlLibrary(progress)
 
-    return serve(socket.socket(fileno=int(sys.argv[1])), open_library)
+    try:
+        return serve(socket.socket(fileno=int(sys.argv[1])), open_library)
+    except ConnectionError:
+        return 0  # The agent is gone, and so are we.
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class Broken(JoulespanError):
     """The stream from the reader makes no sense."""
 
 
-class Message(msgspec.Struct, array_like=True, frozen=True, tag=True):
+class Message(msgspec.Struct, array_like=True):
     """The root of what is sent."""
 
 

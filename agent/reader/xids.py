@@ -11,7 +11,7 @@ from typing import NamedTuple
 from agent.clock import NS
 
 WINDOW = 60 * NS
-"""ns within which two witnesses mean the same event: longer than the 45 s for which a stuck driver may hold a report back."""
+"""ns within which two witnesses mean the same event: a stuck driver holds reports back for 45 s (Xid 119)."""
 _MAX_CODES = 256
 """Codes per node that get series. The driver's catalogue has fewer than 200."""
 
@@ -19,7 +19,7 @@ _MAX_CODES = 256
 class XidCount(NamedTuple):
     """Events of one code on one GPU, and the time (ns, monotonic) of the last."""
 
-    count: int
+    events: int
     last_seen: int
 
 
@@ -43,7 +43,7 @@ class Xids:
             return False
         self._unmatched[key].setdefault(witness, deque(maxlen=1024)).append(time)
         before = self.counts.get(key, XidCount(0, time))
-        self.counts[key] = XidCount(before.count + 1, max(before.last_seen, time))
+        self.counts[key] = XidCount(before.events + 1, max(before.last_seen, time))
         return True
 
     def _seen_by_other(self, witness: str, key: tuple[str, int], time: int) -> bool:

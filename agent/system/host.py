@@ -19,11 +19,11 @@ def kernel_module(root: Path = ROOT) -> str | None:
 
 def nvidia_pci_functions(root: Path = ROOT) -> list[Path]:
     """List the PCI functions that are NVIDIA GPUs, whether a driver has them or not."""
-    found = []
-    for device in sorted((root / "sys/bus/pci/devices").glob("*")):
-        if _read(device / "vendor") == _NVIDIA and _read(device / "class")[:6] in _DISPLAY_CLASSES:
-            found.append(device)
-    return found
+    return [
+        device
+        for device in sorted((root / "sys/bus/pci/devices").glob("*"))
+        if _read(device / "vendor") == _NVIDIA and _read(device / "class")[:6] in _DISPLAY_CLASSES
+    ]
 
 
 def asleep(root: Path = ROOT) -> list[str]:

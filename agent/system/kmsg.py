@@ -3,13 +3,16 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 KMSG = Path("/dev/kmsg")
 _RECORD = 8192
 """Bytes; /dev/kmsg gives one record a read, at most this long."""
-_XID = re.compile(rb"NVRM: Xid \(PCI:(?P<pci>[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2})(?:\.\d)?\): (?P<xid>\d{1,6})\b")
+_XID = re.compile(
+    rb"NVRM: Xid \(PCI:(?P<pci>[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2})(?:\.\d)?\): (?P<xid>\d{1,6})\b"
+)
 
 
 class KernelXid(NamedTuple):
@@ -40,10 +43,8 @@ class KernelLog:
     def __init__(self, path: Path = KMSG) -> None:
         """Open at the end. Raises OSError where it may not be read (kernel.dmesg_restrict, no device)."""
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
+        with suppress(OSError):  # A pipe has no end to seek.
             os.lseek(self._fd, 0, os.SEEK_END)
-        except OSError:
-            pass  # A pipe in a test.
 
     def fileno(self) -> int:
         """The descriptor to wait on."""

@@ -7,7 +7,7 @@ PROC = Path("/proc")
 
 
 def process_name(pid: int, root: Path = PROC) -> str | None:
-    """Name a process as the kernel does (at most 15 characters, no arguments); None when it is not visible from here."""
+    """Name a process as the kernel does, at most 15 characters and no arguments; None when it is not visible here."""
     try:
         return (root / str(pid) / "comm").read_bytes().decode("utf-8", "replace").strip() or None
     except OSError:

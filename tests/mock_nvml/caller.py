@@ -35,7 +35,7 @@ class NvmlCaller:
 
     def __init__(self, env: Mapping[str, str], *, init: bool = True) -> None:
         """Start the child and, unless told not to, initialise NVML there."""
-        self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+        self._child = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__))],
             env=dict(env),
             stdin=subprocess.PIPE,
@@ -75,7 +75,7 @@ class NvmlCaller:
         assert answer, f"{function} hangs"
         return answer
 
-    def value(self, function: str, *arguments: object) -> Any:  # noqa: ANN401 - as many types as functions
+    def value(self, function: str, *arguments: object) -> Any:
         """Call, expect success, return the result (or what was written by reference)."""
         answer = self.call(function, *arguments)
         assert answer.error is None, f"{function}: {answer.error}"
@@ -94,7 +94,7 @@ class _Child:
     """The child's side."""
 
     def __init__(self) -> None:
-        import pynvml  # noqa: PLC0415 - the parent does not need it
+        import pynvml
 
         self.nvml = pynvml
         self.handles: list[object] = []

@@ -82,5 +82,3 @@ class FieldSamples:
                     found.append(Sample(series, value))
                     break
         return found
-
-

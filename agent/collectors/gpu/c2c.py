@@ -10,7 +10,8 @@ from agent.system.nvml.fields import Field
 
 _MAX_LINKS = 14
 """GPM counts C2C links 0 to 13."""
-_ERRORS = {"crc": nvml.C2C_CRC, "replay": nvml.C2C_REPLAY, "replay_back_to_back": nvml.C2C_REPLAY_B2B}
+_ERRORS = {"crc": nvml.C2C_CRC}
+_ERRORS_DETAIL = {"replay": nvml.C2C_REPLAY, "replay_back_to_back": nvml.C2C_REPLAY_B2B}
 
 
 def _open(target: Target) -> Read:
@@ -19,8 +20,9 @@ def _open(target: Target) -> Read:
     fields: dict[Series, Field | tuple[Field, ...]] = {C2C_LINKS.series(gpu): nvml.C2C_COUNT}
     for link in range(min(int(count or 0), _MAX_LINKS)):
         fields[C2C_UP.series(NvLink(gpu, link))] = nvml.C2C_STATUS.of(link)
-        fields[C2C_BANDWIDTH.series(NvLink(gpu, link))] = nvml.C2C_SPEED.of(link)
-        for error, field in _ERRORS.items():
+        if target.detail:
+            fields[C2C_BANDWIDTH.series(NvLink(gpu, link))] = nvml.C2C_SPEED.of(link)
+        for error, field in {**_ERRORS, **(_ERRORS_DETAIL if target.detail else {})}.items():
             fields[C2C_ERRORS.series(NvLinkError(gpu, link, error))] = field.of(link)
     return FieldSamples(device, fields if count else {}).samples
 

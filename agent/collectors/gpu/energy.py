@@ -21,8 +21,14 @@ def _open(target: Target) -> Read:
             ENERGY.series(gpu): nvml.ENERGY,
             POWER.series(gpu): nvml.POWER_INSTANT,
             POWER_MODULE.series(gpu): nvml.POWER_INSTANT.of(nvml.SCOPE_MODULE),
-            GPU_NVLINK_IO.series(transmit): (nvml.NVLINK5_TX_BYTES.of(nvml.ALL_LINKS), nvml.NVLINK_TX.of(nvml.ALL_LINKS)),
-            GPU_NVLINK_IO.series(receive): (nvml.NVLINK5_RX_BYTES.of(nvml.ALL_LINKS), nvml.NVLINK_RX.of(nvml.ALL_LINKS)),
+            GPU_NVLINK_IO.series(transmit): (
+                nvml.NVLINK5_TX_BYTES.of(nvml.ALL_LINKS),
+                nvml.NVLINK_TX.of(nvml.ALL_LINKS),
+            ),
+            GPU_NVLINK_IO.series(receive): (
+                nvml.NVLINK5_RX_BYTES.of(nvml.ALL_LINKS),
+                nvml.NVLINK_RX.of(nvml.ALL_LINKS),
+            ),
             PCIE_IO.series(transmit): nvml.PCIE_TX_BYTES,
             PCIE_IO.series(receive): nvml.PCIE_RX_BYTES,
         },

@@ -4,15 +4,15 @@
 from collections.abc import Iterable
 
 from agent.catalogue.health import (
-    BANK_REMAPPINGS,
     BANK_REMAP_PENDING,
+    BANK_REMAPPINGS,
     ECC_ERRORS,
     HW_ERRORS,
     RECOVERY_ACTION,
-    REMAPPED_ROWS,
     REMAP_BANKS,
     REMAP_FAILURE,
     REMAP_PENDING,
+    REMAPPED_ROWS,
     REPAIR_PENDING,
     RETIRED_PAGES,
     RETIRED_PENDING,

@@ -21,7 +21,7 @@ def _open(target: Target) -> Read:
         architecture=who.architecture,
         capability=who.capability,
         pci=who.pci,
-        index=who.index,
+        nvml_index=who.index,
         minor=who.minor,
         gsp=who.gsp,
         part_number=who.part_number,

@@ -10,8 +10,8 @@ from agent.catalogue.gpu import (
     MEMORY_FREE,
     MEMORY_LIMIT,
     MEMORY_RESERVED,
-    MEMORY_UTILIZATION,
     MEMORY_USAGE,
+    MEMORY_UTILIZATION,
 )
 from agent.collectors.gpu import Cadence, GpuCollector, Read, Target
 from agent.entities import GpuLimit

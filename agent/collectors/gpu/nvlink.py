@@ -20,12 +20,12 @@ _ERRORS = {
     "recovery": (nvml.NVLINK5_RECOVERED, nvml.NVLINK_RECOVERY),
     "crc": (nvml.NVLINK_CRC,),
     "recovery_failed": (nvml.NVLINK5_RECOVERY_FAILED,),
-    "receive": (nvml.NVLINK5_RECEIVE,),
     "effective": (nvml.NVLINK5_EFFECTIVE,),
-    "discard": (nvml.NVLINK5_DISCARDS,),
 }
 """By default; the first that the generation has."""
 _DETAIL = {
+    "receive": (nvml.NVLINK5_RECEIVE,),
+    "discard": (nvml.NVLINK5_DISCARDS,),
     "malformed": (nvml.NVLINK5_MALFORMED,),
     "buffer_overrun": (nvml.NVLINK5_OVERRUN,),
     "remote": (nvml.NVLINK5_REMOTE,),
@@ -35,8 +35,11 @@ _DETAIL = {
     "plr_retry": (nvml.NVLINK5_PLR_RETRIES,),
     **{f"fec_bin_{number}": (field,) for number, field in enumerate(nvml.NVLINK5_FEC_BINS)},
 }
-_BER = {"effective": nvml.NVLINK5_EFFECTIVE_BER}
-_BER_DETAIL = {"symbol": nvml.NVLINK5_SYMBOL_BER, "raw": nvml.NVLINK5_RAW_BER}
+_BER_DETAIL = {
+    "effective": nvml.NVLINK5_EFFECTIVE_BER,
+    "symbol": nvml.NVLINK5_SYMBOL_BER,
+    "raw": nvml.NVLINK5_RAW_BER,
+}
 
 
 def link_count(device: Device) -> int:
@@ -50,7 +53,7 @@ def link_count(device: Device) -> int:
 
 def _fields(gpu: Gpu, link: int, *, detail: bool) -> dict[Series, Field | tuple[Field, ...]]:
     errors = {**_ERRORS, **(_DETAIL if detail else {})}
-    rates = {**_BER, **(_BER_DETAIL if detail else {})}
+    rates = _BER_DETAIL if detail else {}
     return {
         NVLINK_BANDWIDTH.series(NvLink(gpu, link)): nvml.NVLINK_SPEED.of(link),
         **{

@@ -88,7 +88,8 @@ class Asker:
         try:
             value = call(*args)
         except pynvml.NVMLError as error:
-            return self._failed(reading, error)
+            self._failed(reading, error)
+            return None
         self._notes.support[reading] = "ok"
         return value
 

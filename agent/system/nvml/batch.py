@@ -98,7 +98,9 @@ class FieldBatch:
                 regrouped.extend(self._regroup(part, failed, values))
             else:
                 part.kinds = kinds
-                part.scales = [self._scale(position, kind) for position, kind in zip(part.positions, kinds, strict=True)]
+                part.scales = [
+                    self._scale(position, kind) for position, kind in zip(part.positions, kinds, strict=True)
+                ]
                 regrouped.append(part)
         self._parts = regrouped
         return values
@@ -106,18 +108,14 @@ class FieldBatch:
     def _fast(self, part: _Part, raws: tuple[int, ...], values: list[float | None]) -> None:
         """Convert when every entry answered with the type it had before."""
         for position, raw, scale, kind in zip(part.positions, raws, part.scales, part.kinds, strict=True):
-            values[position] = (
-                (raw & scale[0]) * scale[1] / scale[2] if scale else self._convert(position, kind, raw)
-            )
+            values[position] = (raw & scale[0]) * scale[1] / scale[2] if scale else self._convert(position, kind, raw)
 
     def _scale(self, position: int, kind: int) -> tuple[int, int, int] | None:
         field = self._fields[position]
         plain = kind in _MASKS and not field.wraps and not field.bit_error_rate
         return (_MASKS[kind], field.multiply, field.divide) if plain else None
 
-    def _regroup(
-        self, part: _Part, failed: Sequence[tuple[int, int]], values: list[float | None]
-    ) -> list[_Part]:
+    def _regroup(self, part: _Part, failed: Sequence[tuple[int, int]], values: list[float | None]) -> list[_Part]:
         """Ask the failed entries alone; return the parts to read from now on."""
         gone: set[int] = set()
         spoilt = False

@@ -7,6 +7,7 @@ would fare better.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from agent.system.nvml.fields import Field
@@ -46,7 +47,8 @@ class Notes:
         return failures
 
 
-class Identity(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Identity:
     """Who a GPU is. `pci` is domain:bus:device.function in lower case, as in sysfs."""
 
     uuid: str
@@ -189,7 +191,7 @@ class MigDevice(Protocol):
 
 
 class Device(Protocol):
-    """A GPU. `generation` changes when the GPU was set up in another way (MIG), so that what it has is to be found out anew."""
+    """A GPU. `generation` changes when it was set up in another way (MIG): what it has is then to be found out anew."""
 
     identity: Identity
     notes: Notes

@@ -54,7 +54,13 @@ _CLOCKS: dict[Domain, int] = {"graphics": 0, "sm": 1, "memory": 2, "video": 3}
 _ENGINES: dict[Engine, str] = {"encoder": "Encoder", "decoder": "Decoder", "jpeg": "Jpg", "ofa": "Ofa"}
 _THRESHOLDS: dict[Threshold, int] = {"shutdown": 0, "slowdown": 1, "memory_max": 2, "gpu_max": 3}
 _PLATFORM_PEERS = {0: "direct", 1: "switch"}
-_UTILIZATION_FIELDS = {"general": "smUtil", "encoder": "encUtil", "decoder": "decUtil", "jpeg": "jpgUtil", "ofa": "ofaUtil"}
+_UTILIZATION_FIELDS = {
+    "general": "smUtil",
+    "encoder": "encUtil",
+    "decoder": "decUtil",
+    "jpeg": "jpgUtil",
+    "ofa": "ofaUtil",
+}
 
 
 class PynvmlDevice:
@@ -150,23 +156,28 @@ class PynvmlDevice:
 
     def temperature(self) -> float | None:
         """See Device. Drivers before nvmlDeviceGetTemperatureV are asked the old way."""
-        degrees = self._call("nvmlDeviceGetTemperatureV gpu", pynvml.nvmlDeviceGetTemperatureV, 0)
+        degrees: float | None = self._call("nvmlDeviceGetTemperatureV gpu", pynvml.nvmlDeviceGetTemperatureV, 0)
         if degrees is None:
             degrees = self._call("nvmlDeviceGetTemperature", pynvml.nvmlDeviceGetTemperature, 0)
         return degrees
 
     def hotspot(self) -> float | None:
         """See Device."""
-        return self._call("nvmlDeviceGetTemperatureV hotspot", pynvml.nvmlDeviceGetTemperatureV, _SENSOR_MAX)
+        degrees: float | None = self._call(
+            "nvmlDeviceGetTemperatureV hotspot", pynvml.nvmlDeviceGetTemperatureV, _SENSOR_MAX
+        )
+        return degrees
 
     def temperature_limit(self, threshold: Threshold) -> float | None:
         """See Device."""
         reading = f"nvmlDeviceGetTemperatureThreshold {threshold}"
-        return self._call(reading, pynvml.nvmlDeviceGetTemperatureThreshold, _THRESHOLDS[threshold])
+        degrees: float | None = self._call(reading, pynvml.nvmlDeviceGetTemperatureThreshold, _THRESHOLDS[threshold])
+        return degrees
 
     def temperature_margin(self) -> float | None:
         """See Device."""
-        return self._call("nvmlDeviceGetMarginTemperature", pynvml.nvmlDeviceGetMarginTemperature)
+        degrees: float | None = self._call("nvmlDeviceGetMarginTemperature", pynvml.nvmlDeviceGetMarginTemperature)
+        return degrees
 
     def fans(self) -> Sequence[tuple[float | None, float | None]]:
         """See Device."""
@@ -194,13 +205,14 @@ class PynvmlDevice:
 
     def ecc_errors(self, severity: EccSeverity, lifetime: EccLifetime, location: EccLocation) -> int | None:
         """See Device."""
-        return self._call(
+        count: int | None = self._call(
             f"nvmlDeviceGetMemoryErrorCounter {severity} {lifetime} {location}",
             pynvml.nvmlDeviceGetMemoryErrorCounter,
             0 if severity == "corrected" else 1,
             0 if lifetime == "volatile" else 1,
             ECC_LOCATIONS[location],
         )
+        return count
 
     def sram_threshold_exceeded(self) -> bool | None:
         """See Device."""

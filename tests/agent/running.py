@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running agent: `joulespan run` as a process of its own, and what can be asked of it from outside."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+LISTENING = re.compile(r"listening on (http://\S+)")
+START = 20.0
+"""Seconds; far more than it takes, for a busy machine."""
+
+
+class Scrape:
+    """A scrape: values by series name and labels."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = time.monotonic()
+        self.samples = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def values(self, name: str, **labels: str) -> list[float]:
+        """Values of all series of a name that have these labels."""
+        wanted = set(labels.items())
+        return [value for (found, has), value in self.samples.items() if found == name and wanted <= has]
+
+    def value(self, name: str, **labels: str) -> float:
+        """The value of the one series of a name that has these labels."""
+        (value,) = self.values(name, **labels)
+        return value
+
+    def labels(self, name: str) -> list[dict[str, str]]:
+        """Labels of every series of a name."""
+        return [dict(has) for found, has in self.samples if found == name]
+
+
+class RunningAgent:
+    """An agent process."""
+
+    def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
+        self.process = process
+        self._log = log
+        self.url = ""
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """Ask for a page."""
+        request = urllib.request.Request(self.url + path, headers=dict(headers or {}))
+        with urllib.request.urlopen(request, timeout=10) as response:
+            body: bytes = response.read()
+            return body
+
+    def scrape(self) -> Scrape:
+        """Scrape."""
+        return Scrape(self.get("/metrics").decode())
+
+    def until(self, true: Callable[[Scrape], object], seconds: float = START) -> Scrape:
+        """Scrape until something is true of it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            scrape = self.scrape()
+            if true(scrape):
+                return scrape
+            time.sleep(0.05)
+        message = f"not within {seconds:g} s; the log:\n{self.log}"
+        raise AssertionError(message)
+
+    def readers(self) -> list[int]:
+        """Process ids of its readers."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in children]
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Signal it and wait for its end; give the seconds that took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(START)
+        return time.monotonic() - started
+
+
+@contextmanager
+def running(
+    command: str, *arguments: str, env: Mapping[str, str], log: Path, listen: str = "127.0.0.1:0"
+) -> Iterator[RunningAgent]:
+    """Run an agent and wait until it listens; end it whatever happens."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent", command, "--listen", listen, *arguments],
+            env=dict(env),
+            stdout=output,
+            stderr=output,
+            text=True,
+        )
+    agent = RunningAgent(process, log)
+    try:
+        deadline = time.monotonic() + START
+        while not (found := LISTENING.search(agent.log)):
+            assert process.poll() is None, agent.log
+            assert time.monotonic() < deadline, agent.log
+            time.sleep(0.01)
+        agent.url = found[1]
+        yield agent
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

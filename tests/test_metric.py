@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names follow from the catalogue by rule, and the catalogue keeps to its own rules."""
+
+import re
+from typing import Any, get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.catalogue import METRICS, SECTIONS, metrics
+from agent.entities import Entity, Gpu, GpuInfo, GpuProcess, GpuProcessTask, MigInstance, attributes, attributes_of
+from agent.metric import Counter, Gauge, Histogram, Info, Metric, UpDownCounter, label_name, prometheus_name
+from agent.unit import Unit
+
+EVERY = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+ENTITIES = sorted({metric.entity for metric in METRICS.values()}, key=lambda kind: kind.__name__)
+HARDWARE = {"hw.id", "hw.type", "hw.name"}
+ENGINE = {"engine", "gen_ai.request.model"}
+REQUEST = ENGINE | {"tenant"}
+
+
+def entities(kind: type[Entity]) -> st.SearchStrategy[Entity]:
+    """Any entity of a kind; what may be absent sometimes is."""
+    plain = {str: st.text(), int: st.integers(0, 2**31), str | None: st.none() | st.text()}
+    plain[int | None] = st.none() | st.integers(0, 2**31)
+    fields = get_type_hints(kind)
+    return st.builds(kind, **{name: plain[hint] if hint in plain else entities(hint) for name, hint in fields.items()})
+
+
+def test_the_prometheus_name_follows_the_rules_of_opentelemetry() -> None:
+    cases: list[tuple[str, Unit, type[Metric[Any]], str]] = [
+        ("hw.gpu.utilization", Unit.RATIO, Gauge, "hw_gpu_utilization_ratio"),
+        ("hw.fan.speed_ratio", Unit.RATIO, Gauge, "hw_fan_speed_ratio"),
+        ("some.ratio.of.things", Unit.RATIO, Gauge, "some_of_things_ratio"),
+        ("hw.status", Unit.RATIO, UpDownCounter, "hw_status"),
+        ("some.shares", Unit.RATIO, Counter, "some_shares_total"),
+        ("hw.power", Unit.WATTS, Gauge, "hw_power_watts"),
+        ("hw.energy", Unit.JOULES, Counter, "hw_energy_joules_total"),
+        ("some.seconds", Unit.SECONDS, Gauge, "some_seconds"),
+        ("some.seconds.of.work", Unit.SECONDS, Counter, "some_seconds_of_work_total"),
+        ("some.total", Unit.BYTES, Counter, "some_bytes_total"),
+        ("total.of.total.things", Unit.ITEMS, Counter, "of_things_total"),
+        ("some.total", Unit.ITEMS, Gauge, "some_total"),
+        ("joulespan.gpu.xid", Unit.EVENTS, Counter, "joulespan_gpu_xid_total"),
+        ("joulespan.gpu.info", Unit.NONE, Info, "joulespan_gpu_info"),
+        ("link.speed", Unit.BYTES_PER_SECOND, Gauge, "link_speed_bytes_per_second"),
+        ("request.duration", Unit.SECONDS, Histogram, "request_duration_seconds"),
+        ("odd..name - of/a:thing", Unit.NONE, Gauge, "odd_name_of_a:thing"),
+    ]
+    assert [prometheus_name(name, unit, kind) for name, unit, kind, _ in cases] == [case[3] for case in cases]
+
+
+@EVERY
+def test_a_metric_of_the_catalogue_has_valid_names_and_a_sentence(metric: Metric[Any]) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*(\.[a-z0-9]+(_[a-z0-9]+)*)+", metric.name)
+    assert re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", metric.prometheus)
+    assert re.fullmatch(r"[A-Z0-9].*\.", metric.brief)
+    assert "\n" not in metric.brief
+    assert isinstance(metric, Counter) == metric.prometheus.endswith("_total")
+    assert isinstance(metric, Info) == metric.name.endswith(".info")
+
+
+def test_no_two_metrics_share_a_name() -> None:
+    every = [metric for section in SECTIONS for metric in metrics(section)]
+    assert len({metric.name for metric in every}) == len(every)
+    assert len({metric.prometheus for metric in every}) == len(every)
+
+
+def test_no_two_metrics_give_series_of_the_same_name() -> None:
+    names = []
+    for metric in METRICS.values():
+        suffixes = ("_bucket", "_count", "_sum", "") if isinstance(metric, Histogram) else ("",)
+        names += [metric.prometheus + suffix for suffix in suffixes]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "unit", "beside"),
+    [
+        ("hw.power", Gauge, "W", set()),
+        ("hw.energy", Counter, "J", set()),
+        ("hw.temperature", Gauge, "Cel", {"hw.sensor_location"}),
+        ("hw.gpu.utilization", Gauge, "1", {"hw.gpu.task"}),
+        ("hw.gpu.memory.usage", UpDownCounter, "By", set()),
+        ("hw.gpu.memory.limit", UpDownCounter, "By", set()),
+        ("hw.gpu.memory.utilization", Gauge, "1", set()),
+        ("hw.errors", Counter, "{error}", {"error.type"}),
+        ("hw.status", UpDownCounter, "1", {"hw.state"}),
+        ("joulespan.nvlink.io", Counter, "By", {"link", "network.io.direction"}),
+        ("joulespan.gpu.xid", Counter, "{event}", {"xid"}),
+        ("joulespan.gpu.xid.last_seen", Gauge, "s", {"xid"}),
+        ("joulespan.gpu.throttle.duration", Counter, "s", {"reason"}),
+        ("joulespan.engine.requests.running", Gauge, "{request}", ENGINE),
+        ("joulespan.engine.requests.waiting", Gauge, "{request}", ENGINE),
+        ("joulespan.engine.kv_cache.utilization", Gauge, "1", ENGINE),
+        ("joulespan.engine.tokens", Counter, "{token}", ENGINE | {"gen_ai.token.type"}),
+        ("joulespan.engine.iterations", Counter, "{iteration}", {"engine"}),
+        ("joulespan.energy.measured", Counter, "J", set()),
+        ("joulespan.energy.idle", Counter, "J", set()),
+        ("joulespan.energy.unattributed", Counter, "J", set()),
+        ("joulespan.energy.attributed", Counter, "J", REQUEST | {"phase"}),
+        ("joulespan.request.energy", Histogram, "J", REQUEST),
+        ("gen_ai.server.request.duration", Histogram, "s", REQUEST),
+        ("gen_ai.server.time_to_first_token", Histogram, "s", REQUEST),
+        ("gen_ai.server.time_per_output_token", Histogram, "s", REQUEST),
+        ("joulespan.request.slow", Counter, "{request}", {"cause"}),
+        ("joulespan.collector.duration", Gauge, "s", {"collector"}),
+        ("joulespan.collector.success", Gauge, "", {"collector"}),
+        ("joulespan.collector.last_success", Gauge, "s", {"collector"}),
+        ("joulespan.receiver.spans", Counter, "{span}", {"receiver", "outcome"}),
+        ("joulespan.exporter.points", Counter, "{point}", {"exporter", "outcome"}),
+    ],
+)
+def test_what_other_tools_were_told_exists(name: str, kind: type[Metric[Any]], unit: str, beside: set[str]) -> None:
+    metric = METRICS[name]
+    assert (type(metric), metric.unit.ucum) == (kind, unit)
+    names = {attribute.name for attribute in metric.attributes}
+    assert names - HARDWARE == beside
+    assert not names & HARDWARE or names >= HARDWARE
+
+
+@pytest.mark.parametrize("kind", ENTITIES)
+def test_the_labels_of_an_entity_are_valid_and_each_there_once(kind: type[Entity]) -> None:
+    labels = [label_name(attribute.name) for attribute in attributes_of(kind)]
+    assert len(set(labels)) == len(labels)
+    assert all(re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label) for label in labels)
+    assert not {"job", "instance", "le", "__name__"} & set(labels)
+
+
+@pytest.mark.parametrize("kind", ENTITIES)
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_an_entity_names_itself_in_the_order_of_its_kind_and_leaves_out_what_it_lacks(
+    kind: type[Entity], data: st.DataObject
+) -> None:
+    entity = data.draw(entities(kind))
+    pairs = attributes(entity)
+    order = [attribute.name for attribute in attributes_of(kind)]
+    names = [name for name, _ in pairs]
+    assert names == [name for name in order if name in names]
+    assert len(order) - len(names) == list(entity).count(None) + sum(
+        list(part).count(None) for part in entity if isinstance(part, tuple)
+    )
+
+
+def test_an_entity_inside_an_entity_comes_first_and_what_is_hardware_says_its_type() -> None:
+    process = GpuProcessTask(GpuProcess(Gpu("GPU-1", "gpu0"), 42), "general")
+    hardware = (("hw.id", "GPU-1"), ("hw.type", "gpu"), ("hw.name", "gpu0"))
+    assert attributes(process) == (*hardware, ("process.pid", "42"), ("hw.gpu.task", "general"))
+    assert attributes(GpuInfo(Gpu("GPU-1", "gpu0"), minor=0)) == (*hardware, ("gpu.minor", "0"))
+    assert attributes(MigInstance("MIG-1", "gpu0/1g", "GPU-1"))[1:] == (
+        ("hw.type", "gpu"),
+        ("hw.name", "gpu0/1g"),
+        ("hw.parent", "GPU-1"),
+    )
+
+
+def test_a_series_is_the_same_object_each_time_and_the_memory_of_them_is_bounded() -> None:
+    gauge = Gauge("some.thing", Unit.NONE, GpuProcess, "Some thing.")
+    gpu = Gpu("GPU-1", "gpu0")
+    first = gauge.series(GpuProcess(gpu, 0))
+    assert gauge(GpuProcess(gpu, 0), 3.0).series is first
+    for pid in range(10_000):
+        gauge.series(GpuProcess(gpu, pid))
+    assert len(gauge._memo) <= 4096
+    assert gauge.series(GpuProcess(gpu, 0)) == first

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries are built from metrics: what is built is valid PromQL and means what was built."""
+
+import operator
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.catalogue.engine import REQUEST_DURATION
+from agent.catalogue.gpu import ENERGY, GPU_INFO, GPU_UTILIZATION, POWER, TEMPERATURE
+from agent.catalogue.health import XID
+from agent.promql import Expr, Regex, absent, increase, now, of, quantile, rate
+
+Tree: TypeAlias = "str | int | tuple[str, Tree, Tree]"
+OPERATORS: dict[str, tuple[int, Callable[[Any, Any], Expr]]] = {
+    "*": (5, operator.mul),
+    "/": (5, operator.truediv),
+    "+": (4, operator.add),
+    "-": (4, operator.sub),
+    ">": (3, operator.gt),
+    ">=": (3, operator.ge),
+    "<": (3, operator.lt),
+    "<=": (3, operator.le),
+    "==": (3, Expr.equals),
+    "!=": (3, Expr.differs),
+    "and": (2, operator.and_),
+    "unless": (2, Expr.unless),
+    "or": (1, operator.or_),
+}
+"""Binding as Prometheus documents it, the strongest highest; all of these are left-associative."""
+LEAVES = ("hw_power_watts", "hw_energy_joules_total", "up")
+TREES: st.SearchStrategy[Tree] = st.recursive(
+    st.sampled_from(LEAVES),
+    lambda inner: (
+        st.tuples(st.sampled_from(sorted(OPERATORS)), inner, inner)
+        | st.tuples(st.sampled_from(["*", "/", "+", "-", ">", "<=", "=="]), inner, st.integers(0, 99))
+    ),
+    max_leaves=12,
+)
+
+
+def build(tree: Tree) -> Expr | int:
+    """Build the expression of a tree."""
+    if isinstance(tree, tuple):
+        name, left, right = tree
+        return OPERATORS[name][1](build(left), build(right))
+    return Expr(tree) if isinstance(tree, str) else tree
+
+
+class Parser:
+    """Reads binary operators as Prometheus does, by precedence climbing."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = re.findall(r"[()]|[a-z_]+|\d+|[-+*/]|[<>=!]=?", text)
+
+    def parse(self, least: int = 0) -> Tree:
+        token = self._tokens.pop(0)
+        tree: Tree = int(token) if token.isdigit() else token
+        if token == "(":
+            tree = self.parse()
+            assert self._tokens.pop(0) == ")"
+        while self._tokens and self._tokens[0] != ")" and (binding := OPERATORS[self._tokens[0]][0]) > least:
+            tree = (self._tokens.pop(0), tree, self.parse(binding))
+        return tree
+
+
+@settings(deadline=None)
+@given(TREES)
+def test_an_expression_is_read_back_as_it_was_built(tree: Tree) -> None:
+    assert Parser(str(build(tree))).parse() == tree
+
+
+def test_parentheses_stand_only_where_they_are_needed() -> None:
+    a, b, c = Expr("a"), Expr("b"), Expr("c")
+    assert str(a + b * c - a) == "a + b * c - a"
+    assert str((a + b) * c) == "(a + b) * c"
+    assert str(a - (b - c)) == "a - (b - c)"
+    assert str((a > 1) & (b < 2) | c) == "a > 1 and b < 2 or c"
+    assert str(a.unless(b | c)) == "a unless (b or c)"
+    assert str((a + b).over_time("max", "1h")) == "max_over_time((a + b)[1h:])"
+    assert str((a / b).sum() / 2) == "sum(a / b) / 2"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "1"), (0.05, "0.05"), (1.5e9, "1500000000"), (123456789, "123456789"), (-2, "-2"), (1e-9, "1e-09")],
+)
+def test_a_number_keeps_all_its_digits(number: float, text: str) -> None:
+    assert str(of(POWER) > number) == f"hw_power_watts > {text}"
+
+
+@given(st.floats(allow_nan=False))
+def test_any_number_is_read_back_as_itself(number: float) -> None:
+    assert float(str(of(POWER) + number).removeprefix("hw_power_watts + ")) == number
+
+
+def test_a_selector_writes_attributes_as_labels() -> None:
+    assert str(of(GPU_UTILIZATION, {"hw.gpu.task": "general"})) == 'hw_gpu_utilization_ratio{hw_gpu_task="general"}'
+    assert str(rate(XID, {"xid": Regex("48|79")}, "5m")) == 'rate(joulespan_gpu_xid_total{xid=~"48|79"}[5m])'
+    assert str(increase(ENERGY).sum("hw.id")) == "sum by (hw_id) (increase(hw_energy_joules_total[$__rate_interval]))"
+    assert str(absent(POWER, {"job": "node"})) == 'absent(hw_power_watts{job="node"})'
+
+
+def test_a_label_value_is_escaped() -> None:
+    selected = str(of(POWER, {"hw.name": 'a"b\\c\nd', "hw.id": Regex(r"GPU-\d+")}))
+    assert selected == r'hw_power_watts{hw_name="a\"b\\c\nd",hw_id=~"GPU-\\d+"}'
+
+
+def test_only_a_counter_has_a_rate() -> None:
+    with pytest.raises(TypeError, match=r"rate\(\) of hw\.temperature, which is no counter"):
+        rate(TEMPERATURE)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"increase\(\) of joulespan\.gpu\.info"):
+        increase(GPU_INFO)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "build_it",
+    [
+        lambda: of(POWER, {"hw.gpu.task": "general"}),
+        lambda: of(POWER, {"hw_id": "GPU-1"}),
+        lambda: rate(ENERGY, {"xid": "79"}),
+        lambda: absent(POWER, {"link": "3"}),
+        lambda: of(POWER).sum("xid"),
+        lambda: of(POWER).sum("hw.id").max("hw.name"),
+        lambda: of(POWER).unless(of(POWER), "xid"),
+        lambda: of(POWER).times(of(GPU_INFO), ["hw.id"], ["xid"]),
+        lambda: of(POWER).sum("hw.name").times(of(GPU_INFO), ["hw.id"], ["hw.model"]),
+        lambda: quantile(0.9, REQUEST_DURATION, "hw.id"),
+    ],
+)
+def test_an_attribute_that_the_series_do_not_have_is_refused(build_it: Callable[[], Expr]) -> None:
+    with pytest.raises(ValueError, match="no attribute `"):
+        build_it()
+
+
+QUERIES = [
+    of(POWER).sum("hw.id") / 1000 > 0.5,
+    (of(POWER) - of(POWER).avg("hw.id")) * (of(POWER) + 1) / 2,
+    rate(ENERGY, window="5m").sum().over_time("max", "1h"),
+    of(POWER).times(of(GPU_INFO), ["hw.id", "instance"], ["hw.model"]).max("hw.model").topk(3),
+    (of(POWER) > 700) & (of(TEMPERATURE, {"hw.sensor_location": "gpu"}).max("hw.id") < 30) | of(GPU_INFO),
+    of(POWER).unless(of(GPU_UTILIZATION, {"hw.gpu.task": Regex(r"gen\w+|encoder")}), "hw.id"),
+    quantile(0.99, REQUEST_DURATION, "engine", where={"tenant": 'o"dd\\\n'}, window="10m"),
+    absent(POWER, {"job": "joulespan"}),
+    (now() - of(TEMPERATURE)).min("hw.id").equals(-1),
+    of(POWER).count("cluster").differs(123456789.25),
+]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make install-tools")
+def test_prometheus_takes_what_is_built(tmp_path: Path) -> None:
+    rules = [{"record": f"test:query_{number}", "expr": str(query)} for number, query in enumerate(QUERIES)]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "test", "rules": rules}]}), encoding="utf-8")
+    done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(QUERIES)} rules found" in done.stdout
