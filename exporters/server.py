@@ -97,7 +97,8 @@ def _bind(address: Address) -> socket.socket:
     try:
         listening = socket.create_server((address.host, address.port), family=family, backlog=128)
     except OSError as error:
-        message = f"listen: {address} cannot be had: {os.strerror(error.errno) if error.errno else error}; is another agent running?"
+        why = os.strerror(error.errno) if error.errno else error
+        message = f"listen: {address} cannot be had: {why}; is another agent running?"
         raise ConfigError(message) from error
     # Inherited by what is accepted. asyncio would set it only on sockets made with an explicit protocol, and without
     # it the head and the body of an answer are 40 ms apart.
