@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PREFIX = Path("/opt/joulespan")
 """Where the unit expects the agent's virtual environment."""
-_PYTHON = Path("/opt/joulespan-python")
+PYTHON = Path("/opt/joulespan-python")
 _BOOT = 20.0
 """Seconds; it takes one."""
 
@@ -76,7 +76,7 @@ def boot(folder: Path) -> Iterator[Machine]:
             f"--directory={files}",
             "--private-network",
             "--console=pipe",
-            f"--bind-ro={sys.base_prefix}:{_PYTHON}",
+            f"--bind-ro={sys.base_prefix}:{PYTHON}",
             f"--bind-ro={sysconfig.get_path('purelib')}:{_site_packages()}",
             f"--bind-ro={ROOT}:{PREFIX}/source",
             # Device policies are BPF programs, which a container may not load by default, of version 2 control groups.
@@ -140,11 +140,11 @@ def _site_packages() -> Path:
 
 def _install_python(files: Path) -> None:
     """Lay a virtual environment like this process' own, where any user may read it."""
-    for place in (_PYTHON, _site_packages(), PREFIX / "source", PREFIX / "bin"):
+    for place in (PYTHON, _site_packages(), PREFIX / "source", PREFIX / "bin"):
         (files / place.relative_to("/")).mkdir(parents=True)
     prefix = files / PREFIX.relative_to("/")
-    (prefix / "pyvenv.cfg").write_text(f"home = {_PYTHON}/bin\n")
-    (prefix / "bin" / "python").symlink_to(_PYTHON / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
+    (prefix / "pyvenv.cfg").write_text(f"home = {PYTHON}/bin\n")
+    (prefix / "bin" / "python").symlink_to(PYTHON / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
 
 
 def _children(pid: int) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.deploy.machine import PREFIX, ROOT, Machine, NoMachineError, boot
+from tests.deploy.machine import PREFIX, PYTHON, ROOT, Machine, NoMachineError, boot
 from tests.mock_nvml.control import MockNvml
 
 UNITS = ROOT / "deploy" / "systemd"
@@ -36,7 +36,7 @@ class Service(NamedTuple):
     reloaded: str
 
 
-SERVICES = [Service("tests.deploy.stand_in", "reloaded")]
+SERVICES = [Service("tests.deploy.stand_in", "reloaded"), Service("agent", "running")]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def service(request: pytest.FixtureRequest, machine: Machine) -> Service:
     """The program behind the unit's command, with a watchdog that does not take half a minute."""
     chosen: Service = request.param
-    program = f'#!/bin/sh\nexec {PREFIX}/bin/python -m {chosen.module} "$@"\n'
+    # A Python with a shared library of its own would find the system's in its place.
+    program = f'#!/bin/sh\nLD_LIBRARY_PATH={PYTHON}/lib exec {PREFIX}/bin/python -m {chosen.module} "$@"\n'
     machine.write(f"{PREFIX}/bin/joulespan", program, mode=0o755)
     machine.write(f"/etc/systemd/system/{UNIT}.d/test.conf", "[Service]\nWatchdogSec=2\n")
     machine.run("systemctl", "daemon-reload")
