@@ -220,6 +220,16 @@ class GpuProcess(NamedTuple):
     )
 
 
+class MigProcess(NamedTuple):
+    """A process that holds memory of a MIG instance."""
+
+    mig: MigInstance
+    pid: Annotated[int, Attr("process.pid", "Process id in the host's namespace")]
+    executable: Annotated[str | None, Attr("process.executable.name", "Name of the program, never its arguments")] = (
+        None
+    )
+
+
 class GpuProcessTask(NamedTuple):
     """What a process does on one of a GPU's engines."""
 

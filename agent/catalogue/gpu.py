@@ -19,6 +19,7 @@ from agent.entities import (
     GpuTask,
     MigInstance,
     MigPipe,
+    MigProcess,
     Platform,
 )
 from agent.metric import Counter, Gauge, Info, UpDownCounter
@@ -173,6 +174,9 @@ MIG_MEMORY_USAGE = UpDownCounter(
     "joulespan.mig.memory.usage", Unit.BYTES, MigInstance, "Memory of a MIG instance in use."
 )
 MIG_MEMORY_LIMIT = UpDownCounter("joulespan.mig.memory.limit", Unit.BYTES, MigInstance, "Memory of a MIG instance.")
+MIG_PROCESS_MEMORY = UpDownCounter(
+    "joulespan.mig.process.memory.usage", Unit.BYTES, MigProcess, "Memory of a MIG instance that a process holds."
+)
 MIG_SM_COUNT = UpDownCounter(
     "joulespan.mig.multiprocessors", Unit.ITEMS, MigInstance, "Multiprocessors of a MIG instance."
 )

@@ -22,6 +22,7 @@ from agent.reader.supervisor import Supervisor
 from agent.reader.wire import Setup
 from agent.resource import resource_attributes
 from agent.snapshot import Snapshot, Snapshots
+from agent.system import host
 from agent.system.kmsg import KernelLog
 from agent.systemd import Notifier
 from agent.timeline import Timeline
@@ -38,7 +39,8 @@ def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None
     notifier = Notifier(os.environ)
     snapshots = Snapshots()
     timeline = Timeline(config.attribution.retention, config.collectors.energy.interval)
-    supervisor = Supervisor(_setup(config, demo=demo), Intake(snapshots, timeline, clock), clock)
+    intake = Intake(snapshots, timeline, clock)
+    supervisor = Supervisor(_setup(config, demo=demo), intake, clock, asleep=_never if demo else host.all_asleep)
     # The reader starts now and loads the driver while we load the rest.
     supervisor.start()
     try:
@@ -124,6 +126,10 @@ def _serve(  # noqa: PLR0913 - the parts that `run` had to make first
     )
     asyncio.run(service.run())
     return 0
+
+
+def _never() -> bool:
+    return False
 
 
 class _View:

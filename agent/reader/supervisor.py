@@ -30,6 +30,8 @@ OPENING = 60.0
 MAX_STUCK = 4
 """Readers that may hang before no more are started."""
 _BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+_SLEEP = 5.0
+"""Seconds between looks at GPUs that runtime power management has put to sleep: opening the driver would wake them."""
 _STABLE = 60 * NS
 """ns after which a reader that ends is no part of a series of failures."""
 
@@ -38,13 +40,20 @@ class Supervisor:
     """The policy: when to start, replace and end readers. `tick` does what is due; call it about twice a second."""
 
     def __init__(
-        self, setup: Setup, intake: Intake, clock: Clock, link: Callable[[Setup, Clock, Heard], Link] = ReaderLink
+        self,
+        setup: Setup,
+        intake: Intake,
+        clock: Clock,
+        link: Callable[[Setup, Clock, Heard], Link] = ReaderLink,
+        *,
+        asleep: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Prepare; `start` starts the first reader, by calling `link`."""
+        """Prepare; `start` starts the first reader, by calling `link`, unless all GPUs are `asleep`."""
         self.intake = intake
         self._setup = setup
         self._clock = clock
         self._new_link = link
+        self._asleep = asleep
         self._link: Link | None = None
         self._stuck: dict[Link, int] = {}
         self._ending: list[Link] = []
@@ -56,6 +65,10 @@ class Supervisor:
 
     def start(self) -> None:
         """Start a reader. It is listened to from the next `attach`."""
+        if self._asleep():
+            LOG.debug("nvml: every GPU is asleep; looking again in %g s", _SLEEP)
+            self._next_start = self._clock.monotonic_ns() + int(_SLEEP * NS)
+            return
         self.intake.restart()
         self.intake.hung = {index for index in self._stuck.values() if index >= 0}
         self.intake.lost -= self.intake.hung

@@ -33,6 +33,12 @@ def asleep(root: Path = ROOT) -> list[str]:
     ]
 
 
+def all_asleep(root: Path = ROOT) -> bool:
+    """Say whether there are GPUs and every one of them is asleep."""
+    functions = nvidia_pci_functions(root)
+    return bool(functions) and len(asleep(root)) == len(functions)
+
+
 def device_files(root: Path = ROOT) -> dict[str, bool]:
     """Say for each NVIDIA device file that NVML needs whether this process may open it."""
     files = [root / "dev/nvidiactl", *sorted((root / "dev").glob("nvidia[0-9]*"))]

@@ -14,7 +14,7 @@ from agent.catalogue.gpu import (
     MIG_SM_OCCUPANCY,
 )
 from agent.collectors.gpu import Cadence, GpuCollector, Read, Target
-from agent.entities import MigInstance, MigPipe
+from agent.entities import Gpu, MigInstance, MigPipe
 from agent.metric import Sample
 from agent.system.nvml.device import MigDevice
 
@@ -24,11 +24,15 @@ def _open(target: Target) -> Read:
 
     def read() -> Iterable[Sample]:
         for mig in device.mig_instances():
-            who = mig.identity
-            name = f"{gpu.name}/{who.profile}/{who.gpu_instance}/{who.compute_instance}"
-            yield from _instance(mig, MigInstance(who.uuid, name, gpu.id))
+            yield from _instance(mig, mig_instance(gpu, mig))
 
     return read
+
+
+def mig_instance(gpu: Gpu, mig: MigDevice) -> MigInstance:
+    """Name an instance by its GPU, its profile and its place."""
+    who = mig.identity
+    return MigInstance(who.uuid, f"{gpu.name}/{who.profile}/{who.gpu_instance}/{who.compute_instance}", gpu.id)
 
 
 def _instance(mig: MigDevice, entity: MigInstance) -> Iterable[Sample]:

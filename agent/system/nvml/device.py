@@ -185,6 +185,10 @@ class MigDevice(Protocol):
         """Bytes of the instance."""
         ...
 
+    def processes(self) -> Sequence[ProcessUse] | None:
+        """Processes that hold memory of the instance, each once."""
+        ...
+
     def gpm(self) -> Gpm | None:
         """Activity since the last call; None on the first."""
         ...

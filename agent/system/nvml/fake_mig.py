@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The activity of simulated GPUs between two looks, and their MIG instances."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.system.nvml import waves
 from agent.system.nvml.ask import Progress
-from agent.system.nvml.device import Gpm, Memory, MigIdentity, Notes
+from agent.system.nvml.device import Gpm, Memory, MigIdentity, Notes, ProcessUse
 from agent.system.nvml.fake_board import Questions, SimulatedGpu
 
 _PERCENT = 100.0
@@ -75,12 +75,20 @@ class FakeMig:
             multiprocessors=gpu.board.multiprocessors // _MIG_SHARE,
         )
         self._gpu = gpu
+        self._place = place
         self._ask = Questions(gpu, self.notes, progress)
         self._gpm = GpmWindow(gpu, self._ask, instance=True)
 
     def memory(self) -> Memory | None:
         """See MigDevice."""
         return self._ask("nvmlDeviceGetMemoryInfo_v2", self._memory)
+
+    def processes(self) -> Sequence[ProcessUse] | None:
+        """See MigDevice. The GPU's processes are dealt to its instances in turn."""
+        places = self._gpu.mig_places()
+        turn = places.index(self._place)
+        reading = "nvmlDeviceGetComputeRunningProcesses_v3"
+        return self._ask(reading, lambda _: list(self._gpu.processes[turn :: len(places)]))
 
     def gpm(self) -> Gpm | None:
         """See MigDevice."""

@@ -35,7 +35,7 @@ from agent.system.nvml.device import (
 )
 from agent.system.nvml.fields import Field
 from agent.system.nvml.gpm import GpmSampler
-from agent.system.nvml.mig import MigInstances, read_memory
+from agent.system.nvml.mig import MigInstances
 from agent.system.nvml.names import (
     ADDRESSING,
     COMPUTE_MODES,
@@ -45,6 +45,7 @@ from agent.system.nvml.names import (
     THROTTLE_REASONS,
     fabric_problems,
 )
+from agent.system.nvml.usage import read_memory, read_processes
 
 _PERCENT = 100.0
 _MEGA = 1_000_000
@@ -257,19 +258,8 @@ class PynvmlDevice:
         return {"protected": sizes.protectedMemSizeKib * 1024, "unprotected": sizes.unprotectedMemSizeKib * 1024}
 
     def processes(self) -> Sequence[ProcessUse] | None:
-        """See Device. Entries that cannot be true (driver R535 once shuffled them) are left out."""
-        found: dict[int, int | None] = {}
-        answered = False
-        total = memory.total if (memory := self.memory()) else None
-        for kind in ("Compute", "Graphics"):
-            name = f"nvmlDeviceGet{kind}RunningProcesses_v3"
-            entries = self._call(name, getattr(pynvml, name))
-            answered = answered or entries is not None
-            for entry in entries or ():
-                used = entry.usedGpuMemory
-                if entry.pid > 0 and (used is None or total is None or used <= total):
-                    found[entry.pid] = used if found.get(entry.pid) is None else max(used or 0, found[entry.pid] or 0)
-        return [ProcessUse(pid, memory) for pid, memory in found.items()] if answered else None
+        """See Device."""
+        return read_processes(self._ask, self._handle)
 
     def process_loads(self) -> Sequence[ProcessLoad] | None:
         """See Device. NOT_FOUND means that nobody did anything since the last call."""

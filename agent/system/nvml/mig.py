@@ -4,22 +4,15 @@
 A MIG handle answers memory, processes and GPM; utilization, power, clocks and temperatures belong to the whole GPU.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pynvml
 
 from agent.system.nvml.ask import Asker, Progress
-from agent.system.nvml.device import Gpm, Memory, MigDevice, MigIdentity, Notes
+from agent.system.nvml.device import Gpm, Memory, MigDevice, MigIdentity, Notes, ProcessUse
 from agent.system.nvml.gpm import GpmSampler
-
-
-def read_memory(ask: Asker, handle: Any) -> Memory | None:
-    """Read device memory; an older driver's `used` includes what is reserved."""
-    new = ask("nvmlDeviceGetMemoryInfo_v2", pynvml.nvmlDeviceGetMemoryInfo, handle, pynvml.nvmlMemory_v2)
-    if new is not None:
-        return Memory(new.total, new.used, new.free, new.reserved)
-    old = ask("nvmlDeviceGetMemoryInfo", pynvml.nvmlDeviceGetMemoryInfo, handle)
-    return None if old is None else Memory(old.total, old.used, old.free)
+from agent.system.nvml.usage import read_memory, read_processes
 
 
 class PynvmlMig:
@@ -45,6 +38,10 @@ class PynvmlMig:
     def memory(self) -> Memory | None:
         """See MigDevice."""
         return read_memory(self._ask, self._handle)
+
+    def processes(self) -> Sequence[ProcessUse] | None:
+        """See MigDevice."""
+        return read_processes(self._ask, self._handle)
 
     def gpm(self) -> Gpm | None:
         """See MigDevice."""

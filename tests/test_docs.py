@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is written agrees with what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent import config
+from agent.catalogue import METRICS
+from agent.commands.generate import files
+from agent.metric import label_name
+
+ROOT = Path(__file__).parent.parent
+WRITTEN = sorted(
+    path
+    for path in ROOT.rglob("*")
+    if path.suffix in {".md", ".json", ".yaml", ".yml"}
+    and not any(part.startswith(".") or part in {"build", "mock_nvml"} for part in path.relative_to(ROOT).parts)
+)
+NAMES = {name for metric in METRICS.values() for name in (metric.name, metric.prometheus)}
+ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in metric.attributes}
+KNOWN = NAMES | ATTRIBUTES | {label_name(attribute) for attribute in ATTRIBUTES}
+FILES = {"joulespan.service"}
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_metric_that_is_named_exists(path: Path) -> None:
+    text = re.sub(r"\S+[.(]\*\S*", "", path.read_text("utf-8"))  # joulespan.mig.* is a family
+    found = set(re.findall(r"\b(?:joulespan|hw)[._][a-z0-9_]+(?:[._][a-z0-9_]+)*\b", text))
+    assert found - KNOWN - FILES == set()
+
+
+def test_every_key_of_the_configuration_is_explained() -> None:
+    text = (ROOT / "docs/configuration.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith(("| `", "Read and not"))]
+    for key in config._keys():
+        parts = key.split(".")
+        written = [f"`{'.'.join(parts[:length])}`" for length in range(1, len(parts) + 1)]
+        section, short = ".".join(parts[:-1]), f"`.{parts[-1]}`"
+        assert any(any(name in row for name in written) or (section in row and short in row) for row in rows), key
+
+
+@pytest.mark.parametrize("path", files())
+def test_what_is_generated_is_up_to_date(path: str) -> None:
+    assert (ROOT / path).read_text("utf-8") == files()[path]
