@@ -46,7 +46,7 @@ class Metric(Generic[E]):
 
     def __call__(self, entity: E, value: float) -> Sample:
         """Make a sample of `value`, in the metric's unit."""
-        return Sample(self.series(entity), value)
+        return Sample(self.series(entity), float(value))
 
     def series(self, entity: E) -> Series:
         """Return the series of this entity, the same object each time while it is in use."""

@@ -20,6 +20,8 @@ from agent.systemd import Notifier
 LOG = logging.getLogger("joulespan")
 
 _TICK = 0.5
+_GC_EVERY = 10_000
+"""Allocations between two collections of the youngest generation."""
 _RELEASE = 60.0
 """Seconds for which SIGUSR1 releases the driver."""
 _GRACE = 1.5
@@ -91,7 +93,9 @@ class Service:
             pusher.start()
         self._scheduler.run_due()
         self._notifier.ready("running")
-        gc.freeze()  # What is loaded now stays: leave it out of every collection.
+        # What is loaded now stays, and what comes in makes few cycles: collect seldom, and only what is new.
+        gc.freeze()
+        gc.set_threshold(_GC_EVERY)
         ending = None if self._seconds is None else loop.call_later(self._seconds, self._stop.set)
         while not self._stop.is_set():
             self._supervisor.tick()

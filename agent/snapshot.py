@@ -44,7 +44,7 @@ class Snapshot(NamedTuple):
 
     def series_count(self) -> int:
         """Count the samples."""
-        return sum(len(batch.values) - list(batch.values).count(None) for batch in self.batches.values())
+        return sum(len(batch.values) - batch.values.count(None) for batch in self.batches.values())
 
 
 EMPTY = Snapshot(MappingProxyType({}))

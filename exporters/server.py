@@ -53,7 +53,7 @@ class HttpServer:
             config = uvicorn.Config(
                 app,
                 interface="asgi3",
-                http="h11",
+                http="httptools",
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -56,7 +56,7 @@ class Outlet:
 
 class _Said(NamedTuple):
     number: int
-    series: list[Series]
+    series: tuple[Series, ...]
     places: dict[Series, int]
 
 
@@ -75,15 +75,15 @@ class Layouts:
     def messages(self, collector: str, device: str, time: int, samples: list[Sample]) -> list[Any]:
         """Encode what a collector read from a device. A series that is missing this time keeps its place."""
         said = self._said.get((collector, device))
-        series = [sample.series for sample in samples]
+        series, read = zip(*samples, strict=True) if samples else ((), ())
         if said is not None and said.series == series:
-            return [Block(said.number, time, [float(value) for _, value in samples])]
+            return [Block(said.number, time, list(read))]
         if said is None or 2 * len(series) < len(said.series) or not said.places.keys() >= set(series):
             self._next += 1
             self._said[collector, device] = _Said(self._next, series, {name: n for n, name in enumerate(series)})
             layout = Layout(self._next, collector, device, [describe(name) for name in series])
-            return [layout, Block(self._next, time, [float(value) for _, value in samples])]
+            return [layout, Block(self._next, time, list(read))]
         values: list[float | None] = [None] * len(said.series)
         for name, value in samples:
-            values[said.places[name]] = float(value)
+            values[said.places[name]] = value
         return [Block(said.number, time, values)]

@@ -4,6 +4,7 @@
 python -m agent.reader.process SOCKET_FD PROGRESS_FD
 """
 
+import gc
 import select
 import signal
 import socket
@@ -32,6 +33,8 @@ _RETRY_LOST = 10.0
 _XID_WAIT = 0.5
 """Seconds for which one call waits for XIDs; the thread ends within it."""
 _RETRY = "retry lost GPUs"
+_GC_EVERY = 50_000
+"""Allocations between two collections of the youngest generation."""
 
 
 class Reader:
@@ -225,6 +228,10 @@ def serve(sock: socket.socket, open_library: Callable[[Setup], Library]) -> int:
 
 
 def _loop(reader: Reader, sock: socket.socket, frames: Frames, outlet: Outlet, stop: threading.Event) -> None:
+    reader.run_due()
+    # What there is now stays, and samples make no cycles: there is next to nothing to collect from now on.
+    gc.freeze()
+    gc.set_threshold(_GC_EVERY)
     while not stop.is_set():
         reader.run_due()
         wait = max(0.0, (reader.next_time() - time.monotonic_ns()) / NS)

@@ -99,7 +99,8 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsi
         double left = end - now_seconds();
         if (left <= 0)
             return NVML_ERROR_TIMEOUT;
-        usleep(left < 0.01 ? (useconds_t)(left * 1e6) + 1 : 10000);
+        /* A driver blocks. This one has to look for changes of its control, and only where there can be any. */
+        usleep(left < 0.01 || !control_followed() ? (useconds_t)(left * 1e6) + 1 : 10000);
         control_refresh(false);
         wait_while_hung(__func__, -1);
         if (!state_initialised())

@@ -100,6 +100,7 @@ static inline const struct gpu_control *gpu_control(int gpu) { return &control_n
 
 /* state.c: what this process has seen of the control over time. */
 void control_refresh(bool at_once);
+bool control_followed(void); /* whether there is a control file that can change */
 unsigned state_init(void);
 unsigned state_shutdown(void);
 bool state_initialised(void);

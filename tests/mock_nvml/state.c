@@ -135,6 +135,8 @@ static bool changed(void)
     return !same;
 }
 
+bool control_followed(void) { return control_path != NULL; }
+
 void control_refresh(bool at_once)
 {
     if (!control_path)

@@ -71,14 +71,17 @@ class FieldSamples:
             self._series.append((series, range(len(wanted), len(wanted) + len(alternatives))))
             wanted += alternatives
         self._reader = device.fields(wanted)
+        self._answering = -1
+        self._chosen: list[tuple[Series, int]] = []
 
     def samples(self) -> list[Sample]:
         """Read the batch: the series that have a value, in base units."""
         values = self._reader.read()
-        found: list[Sample] = []
-        for series, places in self._series:
-            for place in places:
-                if (value := values[place]) is not None:
-                    found.append(Sample(series, value))
-                    break
-        return found
+        answering = len(values) - values.count(None)
+        if answering != self._answering:
+            self._answering = answering
+            self._chosen = [
+                (series, next((place for place in places if values[place] is not None), places[0]))
+                for series, places in self._series
+            ]
+        return [Sample(series, value) for series, place in self._chosen if (value := values[place]) is not None]

@@ -45,10 +45,11 @@ class _Part:
         self.positions = tuple(positions)
         self.buffer = (c_char * (ENTRY.size * len(self.positions)))()
         self._answers = struct.Struct("=" + "24xIIQ" * len(self.positions))
-        # Once types are known: the bits that count, and what the number is multiplied and divided by; None for what
-        # takes more than that.
+        # Once types are known: the bits that count, and what the number is multiplied and divided by.
         self.kinds: tuple[int, ...] = ()
-        self.scales: list[tuple[int, int, int] | None] = []
+        self.scales: list[tuple[int, int, int]] = []
+        # Slots whose number takes more than that.
+        self.special: list[int] = []
         for slot, position in enumerate(self.positions):
             field = fields[position]
             ENTRY.pack_into(self.buffer, slot * ENTRY.size, field.id, field.scope, 0, 0, 0, 0, 0)
@@ -97,23 +98,29 @@ class FieldBatch:
             if failed:
                 regrouped.extend(self._regroup(part, failed, values))
             else:
-                part.kinds = kinds
-                part.scales = [
-                    self._scale(position, kind) for position, kind in zip(part.positions, kinds, strict=True)
-                ]
+                self._learn(part, kinds)
                 regrouped.append(part)
         self._parts = regrouped
         return values
 
+    def _learn(self, part: _Part, kinds: tuple[int, ...]) -> None:
+        """Prepare a part whose entries all answered for the next read."""
+        part.kinds, part.scales, part.special = kinds, [], []
+        for slot, (position, kind) in enumerate(zip(part.positions, kinds, strict=True)):
+            field = self._fields[position]
+            part.scales.append((_MASKS.get(kind, 0), field.multiply, field.divide))
+            if kind not in _MASKS or field.wraps or field.bit_error_rate:
+                part.special.append(slot)
+
     def _fast(self, part: _Part, raws: tuple[int, ...], values: list[float | None]) -> None:
         """Convert when every entry answered with the type it had before."""
-        for position, raw, scale, kind in zip(part.positions, raws, part.scales, part.kinds, strict=True):
-            values[position] = (raw & scale[0]) * scale[1] / scale[2] if scale else self._convert(position, kind, raw)
-
-    def _scale(self, position: int, kind: int) -> tuple[int, int, int] | None:
-        field = self._fields[position]
-        plain = kind in _MASKS and not field.wraps and not field.bit_error_rate
-        return (_MASKS[kind], field.multiply, field.divide) if plain else None
+        numbers: list[float | None] = [
+            (raw & mask) * multiply / divide for raw, (mask, multiply, divide) in zip(raws, part.scales, strict=True)
+        ]
+        for slot in part.special:
+            numbers[slot] = self._convert(part.positions[slot], part.kinds[slot], raws[slot])
+        for position, number in zip(part.positions, numbers, strict=True):
+            values[position] = number
 
     def _regroup(self, part: _Part, failed: Sequence[tuple[int, int]], values: list[float | None]) -> list[_Part]:
         """Ask the failed entries alone; return the parts to read from now on."""
