@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test check generate bench clean install-tools
+.PHONY: run test check generate bench hardware clean install-tools
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
@@ -22,8 +22,11 @@ check: $(VENV)/.dev
 generate: $(VENV)/.run
 	$(BIN)/joulespan generate
 
+hardware: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/hardware -s -rs
+
 bench: $(VENV)/.dev $(MOCK)
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench --markdown docs/performance.md
 
 install-tools:
 	@sh scripts/tools.sh

@@ -1,22 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What metrics are about. The fields of an entity are the attributes of its series.
+"""What metrics are about: named tuples whose fields are the attributes of their series; see agent.entity."""
 
-An entity is a named tuple whose fields are annotated with the attribute they stand for; a field that
-is itself an entity contributes that entity's attributes. A field that is None is left out.
-"""
+from typing import Annotated, NamedTuple
 
-from functools import cache
-from typing import Annotated, Any, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
-
-Entity: TypeAlias = tuple[Any, ...]
-"""Any of the named tuples below."""
-
-
-class Attr(NamedTuple):
-    """An attribute in OpenTelemetry's spelling, and what it says."""
-
-    name: str
-    brief: str
+from agent.entity import Attr, hardware
 
 
 class Agent(NamedTuple):
@@ -30,6 +17,7 @@ class BuildInfo(NamedTuple):
     mode: Annotated[str, Attr("mode", "run: the node's GPUs; demo: simulated ones")]
 
 
+@hardware("gpu")
 class Gpu(NamedTuple):
     """A GPU."""
 
@@ -37,6 +25,7 @@ class Gpu(NamedTuple):
     name: Annotated[str, Attr("hw.name", "`gpu` and the NVML index")]
 
 
+@hardware("gpu")
 class MigInstance(NamedTuple):
     """A MIG instance: a slice of a GPU with memory and compute of its own."""
 
@@ -377,44 +366,3 @@ class RequestCause(NamedTuple):
     """Slow requests, by cause."""
 
     cause: Annotated[str, Attr("cause", "What made the request slow")]
-
-
-GPU_ENTITIES = (Gpu, MigInstance)
-"""Entities that are hardware of `hw.type` gpu; whatever contains one of them is too."""
-
-
-@cache
-def _schema(entity: type[Entity]) -> tuple[tuple[int, Attr | None], ...]:
-    hints = get_type_hints(entity, include_extras=True)
-    fields = getattr(entity, "_fields")  # noqa: B009 - a named tuple's, which the alias cannot say
-    return tuple(
-        (index, get_args(hints[field])[1] if get_origin(hints[field]) is Annotated else None)
-        for index, field in enumerate(fields)
-    )
-
-
-@cache
-def attributes_of(entity: type[Entity]) -> tuple[Attr, ...]:
-    """List the attributes that the series of this kind of entity can have, in order."""
-    hints = get_type_hints(entity, include_extras=True)
-    fields = tuple(getattr(entity, "_fields"))  # noqa: B009 - as above
-    found: list[Attr] = []
-    for (_, attr), field in zip(_schema(entity), fields, strict=True):
-        found.extend(attributes_of(hints[field]) if attr is None else [attr])
-    if entity in GPU_ENTITIES:
-        found.insert(1, Attr("hw.type", "gpu"))
-    return tuple(found)
-
-
-def attributes(entity: Entity) -> tuple[tuple[str, str], ...]:
-    """Name the entity: pairs of attribute and value, absent ones left out, in the order of its fields."""
-    pairs: list[tuple[str, str]] = []
-    for index, attr in _schema(type(entity)):
-        value = entity[index]
-        if attr is None:
-            pairs.extend(attributes(value))
-        elif value is not None:
-            pairs.append((attr.name, str(value)))
-    if type(entity) in GPU_ENTITIES:
-        pairs.insert(1, ("hw.type", "gpu"))
-    return tuple(pairs)

@@ -4,7 +4,7 @@
 import re
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from agent.entities import Attr, Entity, attributes_of
+from agent.entity import Attr, Entity, attributes_of
 from agent.unit import Unit
 
 E = TypeVar("E", bound=Entity)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from agent.catalogue import gpu, health, links
-from agent.entities import Entity, Gpu, GpuInfo, GpuXid
+from agent.entities import Gpu, GpuInfo, GpuXid
+from agent.entity import Entity
 from agent.metric import Metric
 from agent.snapshot import Snapshot
 from exporters.prometheus import Format, escape

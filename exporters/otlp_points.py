@@ -9,7 +9,7 @@ from math import isnan
 from typing import Any, NamedTuple
 
 from agent.clock import Clock
-from agent.entities import attributes
+from agent.entity import attributes
 from agent.metric import Counter, Metric, Series, UpDownCounter
 from agent.snapshot import Batch, Snapshot, Source
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agent.catalogue import METRICS
-from agent.entities import attributes
+from agent.entity import attributes
 from agent.metric import Counter, Metric, Series, label_name
 from agent.snapshot import Batch, Snapshot, Source
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from agent.clock import NS, Clock
-from agent.entities import attributes
+from agent.entity import attributes
 from agent.snapshot import Snapshot
 
 

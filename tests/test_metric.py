@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.catalogue import METRICS, SECTIONS, metrics
-from agent.entities import Entity, Gpu, GpuInfo, GpuProcess, GpuProcessTask, MigInstance, attributes, attributes_of
+from agent.entities import Gpu, GpuInfo, GpuProcess, GpuProcessTask, MigInstance
+from agent.entity import Entity, attributes, attributes_of
 from agent.metric import Counter, Gauge, Histogram, Info, Metric, UpDownCounter, label_name, prometheus_name
 from agent.unit import Unit
 

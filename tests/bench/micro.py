@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 
 from agent.catalogue.gpu import CLOCK, POWER, THROTTLE_DURATION
 from agent.catalogue.links import NVLINK_IO
-from agent.entities import Gpu, GpuClock, GpuReason, NvLinkIo, attributes
+from agent.entities import Gpu, GpuClock, GpuReason, NvLinkIo
+from agent.entity import attributes
 from agent.metric import Counter, Sample, label_name
 from agent.snapshot import Snapshots, Source
 from exporters.prometheus import Format, PrometheusWriter

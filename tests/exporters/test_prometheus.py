@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 
 from agent.catalogue.gpu import CLOCK, ENERGY, MEMORY_USAGE, POWER, PROCESS_MEMORY
 from agent.catalogue.health import XID
-from agent.entities import Gpu, GpuClock, GpuProcess, GpuXid, attributes
+from agent.entities import Gpu, GpuClock, GpuProcess, GpuXid
+from agent.entity import attributes
 from agent.metric import Counter, Sample, label_name
 from agent.snapshot import Batch, Snapshot, Snapshots, Source
 from exporters.prometheus import Format, PrometheusWriter
