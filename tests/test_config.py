@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration: what is accepted, what overrides what, and how a mistake is named."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config import Address, Config, Duration, load
+from agent.errors import ConfigError
+
+CONTRACT = """
+listen: 127.0.0.1:9840
+receivers: { otlp: { grpc: 127.0.0.1:4317, http: 127.0.0.1:4318 } }
+collectors: { gpu: { interval: 1s }, energy: { interval: 100ms }, nic: { include: [], exclude: [] } }
+engines:                                 # found without configuration where possible; this overrides
+  - { name: llama, service_name: vllm-a, metrics_url: http://127.0.0.1:8000/metrics, gpus: [GPU-1, 3] }
+attribution: { lateness: 10s, retention: 15m }
+exporters:
+  prometheus: { dcgm_names: false }
+  otlp: { endpoint: "", interval: 15s }         # metrics
+  traces: { endpoint: "" }                      # annotated spans, forwarded
+"""
+
+
+def written(folder: Path, text: str) -> Config:
+    """Load a file with this text."""
+    file = folder / "config.yaml"
+    file.write_text(text)
+    return load(file, {})
+
+
+def mistake(folder: Path, text: str) -> str:
+    """What is said of a file with this text: one line that names the file."""
+    with pytest.raises(ConfigError) as error:
+        written(folder, text)
+    said = str(error.value)
+    assert "\n" not in said
+    assert said.startswith(f"{folder / 'config.yaml'}: ")
+    return said.removeprefix(f"{folder / 'config.yaml'}: ")
+
+
+def test_the_contract_is_accepted_and_is_what_the_defaults_are(tmp_path: Path) -> None:
+    config = written(tmp_path, CONTRACT)
+    defaults = load(None, {})
+    assert config.listen == defaults.listen == "127.0.0.1:9840"
+    assert config.collectors == defaults.collectors
+    assert config.receivers == defaults.receivers
+    assert config.attribution == defaults.attribution
+    assert float(config.attribution.retention) == 900
+    assert config.exporters.otlp.interval == Duration(15)
+    (engine,) = config.engines
+    assert (engine.name, engine.gpus) == ("llama", ("GPU-1", 3))
+    assert written(tmp_path, "") == defaults
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lisen: 1", "unknown key `lisen`; did you mean `listen`?"),
+        ("collectors: { gpu: { intervall: 1s } }", "unknown key `collectors.gpu.intervall`; did you mean `interval`?"),
+        ("exporters: { otlpp: {} }", "unknown key `exporters.otlpp`; did you mean `otlp`?"),
+        ("engines: [{ name: a }, { nam: b }]", "unknown key `engines[1].nam`; did you mean `name`?"),
+        ("web: { x: 1 }", "unknown key `web.x`; known are bearer_token_file, certificate, client_ca, key"),
+        ("collectors: { gpu: { interval: 1 } }", "collectors.gpu.interval: `1` is no duration"),
+        (
+            "collectors: { energy: { interval: 1ms } }",
+            "collectors.energy.interval: 0.001s is too short; at least 0.05s",
+        ),
+        ("listen: 9840", "listen: `9840` is no address"),
+        ("listen: ::1:80", "listen: `::1:80` is no address"),
+        ("collectors: 3", "collectors: Expected `object`, got `int`"),
+        ("exporters: { otlp: { protocol: udp } }", "exporters.otlp.protocol: `udp` is neither"),
+        ("exporters: { otlp: { queue: 1 } }", "exporters.otlp.queue: must be at least 2"),
+        ("web: { certificate: a.pem }", "web: certificate and key go together"),
+        ("engines: [{ name: a }, { name: a }]", "engines: two engines have the same name"),
+        ("- 1", "must be a mapping of keys, is a list"),
+        ("a: [", "is no YAML: "),
+    ],
+)
+def test_a_mistake_is_one_line_with_place_fault_and_cure(text: str, said: str, tmp_path: Path) -> None:
+    assert mistake(tmp_path, text).startswith(said)
+
+
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(tmp_path / "missing.yaml", {})
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is no YAML"):
+        load(binary, {})
+
+
+def test_a_variable_overrides_the_file_and_a_flag_overrides_both(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("collectors: { gpu: { interval: 2s, slow_interval: 20s, processes_interval: 40s } }")
+    variables = {
+        "JOULESPAN_COLLECTORS_GPU_SLOW_INTERVAL": "21s",
+        "JOULESPAN_COLLECTORS_GPU_PROCESSES_INTERVAL": "41s",
+        "JOULESPAN_COLLECTORS_GPU_DETAIL": "true",
+        "JOULESPAN_COLLECTORS_NIC_INCLUDE": "eth0, ib1",
+        "JOULESPAN_EXPORTERS_OTLP_HEADERS": "a=1,b=2=3",
+        "HOME": "/",
+    }
+    config = load(file, variables, ["collectors.gpu.processes_interval=42s", "exporters.otlp.queue=9"])
+    gpu = config.collectors.gpu
+    assert [float(one) for one in (gpu.interval, gpu.slow_interval, gpu.processes_interval)] == [2, 21, 42]
+    assert gpu.detail
+    assert config.collectors.nic.include == ("eth0", "ib1")
+    assert config.exporters.otlp.headers == {"a": "1", "b": "2=3"}
+    assert config.exporters.otlp.queue == 9
+
+
+def test_unknown_variables_and_flags_are_mistakes_too() -> None:
+    with pytest.raises(ConfigError, match="JOULESPAN_LISTN: unknown variable; did you mean `JOULESPAN_LISTEN`"):
+        load(None, {"JOULESPAN_LISTN": "x"})
+    with pytest.raises(ConfigError, match="unknown key `listn`; did you mean `listen`"):
+        load(None, {}, ["listn=3"])
+    with pytest.raises(ConfigError, match="--set listen: write KEY=VALUE"):
+        load(None, {}, ["listen"])
+
+
+@given(st.integers(0, 10**9), st.sampled_from(["ms", "s", "m", "h", "d"]))
+def test_a_duration_is_a_number_with_its_unit(number: int, unit: str) -> None:
+    seconds = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    assert Duration.parse(f" {number}{unit} ") == pytest.approx(number * seconds)
+
+
+@given(st.text())
+def test_no_text_ends_the_reading_of_durations_and_addresses(text: str) -> None:
+    for kind in (Duration, Address):
+        with suppress(ValueError):
+            assert str(kind.parse(text))
+
+
+def test_an_address_has_host_and_port() -> None:
+    assert (Address.parse("[::1]:9840").host, Address.parse("[::1]:9840").port) == ("::1", 9840)
+    assert (Address.parse("0.0.0.0:0").host, Address.parse("localhost:80").port) == ("0.0.0.0", 80)
+    with pytest.raises(ValueError, match="is no address"):
+        Address.parse("127.0.0.1:65536")
