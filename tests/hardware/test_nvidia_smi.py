@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent tells what nvidia-smi tells."""
+
+import shutil
+import subprocess
+from typing import NamedTuple
+
+import pytest
+
+from tests.agent.running import RunningAgent
+
+pytestmark = pytest.mark.hardware
+_NOTHING = ("[N/A]", "[Not Supported]", "N/A", "")
+
+
+class Number(NamedTuple):
+    """A field of nvidia-smi, the series to compare it with, the size of its unit, and how far both may be apart."""
+
+    field: str
+    series: str
+    labels: dict[str, str]
+    unit: float = 1.0
+    apart: float = 0.0
+
+
+NUMBERS = [
+    Number("memory.total", "hw_gpu_memory_limit_bytes", {}, 1 << 20, 1 << 20),
+    Number("memory.used", "hw_gpu_memory_usage_bytes", {}, 1 << 20, 256 << 20),
+    Number("power.limit", "joulespan_gpu_power_limit_watts", {"hw_limit_type": "enforced"}, 1, 1),
+    Number("power.max_limit", "joulespan_gpu_power_limit_watts", {"hw_limit_type": "max"}, 1, 1),
+    Number("clocks.max.sm", "joulespan_gpu_clock_limit_hertz", {"clock": "sm"}, 1e6),
+    Number("clocks.max.memory", "joulespan_gpu_clock_limit_hertz", {"clock": "memory"}, 1e6),
+    Number("temperature.gpu", "hw_temperature_celsius", {"hw_sensor_location": "gpu"}, 1, 3),
+    Number("pcie.link.gen.max", "joulespan_pcie_link_generation_limit", {}),
+    Number("pcie.link.width.max", "joulespan_pcie_link_width_limit", {}),
+    Number("ecc.errors.corrected.aggregate.total", "hw_errors_total", {"error_type": "corrected"}),
+    Number("ecc.errors.uncorrected.aggregate.total", "hw_errors_total", {"error_type": "uncorrected"}),
+]
+TEXTS = [
+    ("name", "joulespan_gpu_info", "hw_model"),
+    ("serial", "joulespan_gpu_info", "hw_serial_number"),
+    ("driver_version", "joulespan_gpu_info", "hw_driver_version"),
+    ("vbios_version", "joulespan_gpu_info", "hw_firmware_version"),
+    ("persistence_mode", "joulespan_gpu_mode_info", "persistence"),
+    ("ecc.mode.current", "joulespan_gpu_mode_info", "ecc"),
+    ("mig.mode.current", "joulespan_gpu_mode_info", "mig"),
+]
+
+
+def smi(field: str) -> dict[str, str]:
+    """Ask nvidia-smi for a field: by UUID, where it knows."""
+    if not shutil.which("nvidia-smi"):
+        pytest.skip("there is no nvidia-smi on this machine")
+    command = ["nvidia-smi", f"--query-gpu=uuid,{field}", "--format=csv,noheader,nounits"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        pytest.skip(f"this nvidia-smi has no field {field}")
+    rows = [line.split(", ", 1) for line in done.stdout.splitlines()]
+    found = {uuid: value.strip() for uuid, value in rows if value.strip() not in _NOTHING}
+    if not found:
+        pytest.skip(f"nvidia-smi has no value for {field} here")
+    return found
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.field)
+def test_numbers_agree(number: Number, agent: RunningAgent) -> None:
+    expected = smi(number.field)
+    scrape = agent.scrape()
+    for uuid, text in expected.items():
+        value = scrape.value(number.series, hw_id=uuid, **number.labels)
+        assert value == pytest.approx(float(text) * number.unit, abs=number.apart), uuid
+
+
+@pytest.mark.parametrize(("field", "series", "label"), TEXTS, ids=[field for field, _, _ in TEXTS])
+def test_texts_agree(field: str, series: str, label: str, agent: RunningAgent) -> None:
+    found = {labels["hw_id"]: labels.get(label) for labels in agent.scrape().labels(series)}
+    for uuid, text in smi(field).items():
+        assert (found[uuid] or "").lower() == text.lower()
+
+
+def test_the_bus_address_is_that_of_sysfs(agent: RunningAgent) -> None:
+    found = {labels["hw_id"]: labels["pci_bus_id"] for labels in agent.scrape().labels("joulespan_gpu_info")}
+    for uuid, text in smi("pci.bus_id").items():
+        assert found[uuid] == text.lower()[4:], "nvidia-smi writes the domain with eight digits"
