@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -32,10 +32,25 @@ LOG = logging.getLogger("joulespan")
 DEMO_GPUS = 8
 
 
+class _Core(NamedTuple):
+    """What is made before anything else, so that the reader can start."""
+
+    config: Config
+    clock: Clock
+    notifier: Notifier
+    snapshots: Snapshots
+    timeline: Timeline
+    supervisor: Supervisor
+    demo: bool
+
+
 def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None = None) -> int:
     """Run until told to stop. `load` reads the configuration, at start and at each reload; it raises ConfigError."""
     config = load()
+    for key in _unused(config):
+        LOG.warning("%s is set, which this release reads and does not act on yet", key)
     clock = SystemClock()
+    # First of all: it takes the socket's name out of the environment that the reader inherits.
     notifier = Notifier(os.environ)
     snapshots = Snapshots()
     timeline = Timeline(config.attribution.retention, config.collectors.energy.interval)
@@ -44,24 +59,13 @@ def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None
     # The reader starts now and loads the driver while we load the rest.
     supervisor.start()
     try:
-        return _serve(config, load, clock, notifier, snapshots, timeline, supervisor, demo=demo, seconds=seconds)
+        return _serve(_Core(config, clock, notifier, snapshots, timeline, supervisor, demo), load, seconds)
     finally:
         for link in supervisor.stop():
             link.close()
 
 
-def _serve(  # noqa: PLR0913 - the parts that `run` had to make first
-    config: Config,
-    load: Callable[[], Config],
-    clock: Clock,
-    notifier: Notifier,
-    snapshots: Snapshots,
-    timeline: Timeline,
-    supervisor: Supervisor,
-    *,
-    demo: bool,
-    seconds: float | None,
-) -> int:
+def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
     from agent.collectors.own import OwnProcesses  # noqa: PLC0415 - loaded while the reader starts
     from agent.scheduler import HostCollector, Scheduler  # noqa: PLC0415 - as above
     from agent.service import Pusher, Service  # noqa: PLC0415 - as above
@@ -69,6 +73,7 @@ def _serve(  # noqa: PLR0913 - the parts that `run` had to make first
     from exporters.otlp_metrics import OtlpMetrics, OtlpSettings, enabled  # noqa: PLC0415 - as above
     from exporters.server import HttpServer  # noqa: PLC0415 - as above
 
+    config, clock, notifier, snapshots, timeline, supervisor, demo = core
     resource = resource_attributes(os.environ, version=VERSION)
     view = _View(snapshots, supervisor)
     interface = HttpInterface(view, clock, resource, token=_token(config), demo=demo)
@@ -159,6 +164,21 @@ def _setup(config: Config, *, demo: bool) -> Setup:
         simulate=DEMO_GPUS if demo else 0,
         avoid=[],
     )
+
+
+def _unused(config: Config) -> list[str]:
+    """List what is configured for parts that this release does not have."""
+    default = Config()
+    return [
+        key
+        for key, given, usual in (
+            ("receivers", config.receivers, default.receivers),
+            ("engines", config.engines, default.engines),
+            ("exporters.traces", config.exporters.traces, default.exporters.traces),
+            ("collectors.nic", config.collectors.nic, default.collectors.nic),
+        )
+        if given != usual
+    ]
 
 
 def _fixed(old: Config, new: Config) -> list[str]:

@@ -45,7 +45,7 @@ CONTESTANTS = (
     Contestant(
         "nvitop-exporter, 1 s",
         (str(Path(sys.executable).with_name("nvitop-exporter")), "-B", "127.0.0.1", "-p", "{port}", "--interval", "1"),
-        "\ngpu_utilization{",
+        "\ngpu_utilization_Percentage{",
         GPUS,
     ),
 )
