@@ -29,7 +29,7 @@ bench: $(VENV)/.dev $(MOCK)
 	$(BIN)/python -m tests.bench --markdown docs/performance.md
 
 install-tools:
-	@sh scripts/tools.sh
+	@sh scripts/tools.sh $(BIN)/python
 
 $(MOCK): $(VENV)/.dev $(wildcard tests/mock_nvml/*.c tests/mock_nvml/*.h)
 	$(BIN)/python -m tests.mock_nvml.build

@@ -298,7 +298,7 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if name.startswith(_PREFIX):
             key = known.get(name.removeprefix(_PREFIX))
             if key is None:
-                message = f"{name}: unknown variable{_suggest(name, [_PREFIX + key for key in known])}"
+                message = f"{_line(name)}: unknown variable{_suggest(name, [_PREFIX + key for key in known])}"
                 raise ConfigError(message)
             yield key, value
 

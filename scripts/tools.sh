@@ -1,14 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what the tests run beside Python: a C compiler, Prometheus with promtool, systemd's tools.
+# Installs what the tests run beside Python: a C compiler, Prometheus with promtool, systemd's tools, and the shared
+# library of this Python, which an OTLP receiver that the tests run is linked with: tools.sh PYTHON
 set -eu
-missing=
+python=$1 missing=
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need cc "gcc libc6-dev"
 need prometheus prometheus
 need promtool prometheus
 need systemd-analyze systemd
 need systemd-nspawn systemd-container
+library=$("$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')
+place=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
+[ -e "$place/$library.so.1.0" ] || ldconfig -p | grep -q "$library\.so" || missing="$missing $library"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

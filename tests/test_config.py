@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration: what is accepted, what overrides what, and how a mistake is named."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import Address, Config, Duration, load
+from agent.config import Address, Config, Duration, Section, load
 from agent.errors import ConfigError
 
 CONTRACT = """
@@ -62,6 +65,7 @@ def test_the_contract_is_accepted_and_is_what_the_defaults_are(tmp_path: Path) -
         ("lisen: 1", "unknown key `lisen`; did you mean `listen`?"),
         ("collectors: { gpu: { intervall: 1s } }", "unknown key `collectors.gpu.intervall`; did you mean `interval`?"),
         ("exporters: { otlpp: {} }", "unknown key `exporters.otlpp`; did you mean `otlp`?"),
+        ("engines: [{ service_name: a }]", "engines[0]: Object missing required field `name`"),
         ("engines: [{ name: a }, { nam: b }]", "unknown key `engines[1].nam`; did you mean `name`?"),
         ("web: { x: 1 }", "unknown key `web.x`; known are bearer_token_file, certificate, client_ca, key"),
         ("collectors: { gpu: { interval: 1 } }", "collectors.gpu.interval: `1` is no duration"),
@@ -78,15 +82,91 @@ def test_the_contract_is_accepted_and_is_what_the_defaults_are(tmp_path: Path) -
         ("engines: [{ name: a }, { name: a }]", "engines: two engines have the same name"),
         ("- 1", "must be a mapping of keys, is a list"),
         ("a: [", "is no YAML: "),
+        ("listen: 2026-99-99", "is no YAML: month must be in 1..12"),
+        ("listen: !!timestamp soon", "is no YAML: "),
+        ("listen: " + "1" * 5000, "is no YAML: "),
+        ("[" * 5000, "is no YAML: "),
+        ("collectors:", "collectors: Expected `object`, got `null`"),
+        ("1: 2", "Expected `str` - at `key` in `$`"),
+        (r'"li\nsten": 1', "unknown key `li sten`"),
+        (r'listen: "a\nb"', "listen: `a b` is no address"),
+        (f"attribution: {{ retention: {'9' * 400}d }}", "attribution.retention: `999"),
     ],
 )
 def test_a_mistake_is_one_line_with_place_fault_and_cure(text: str, said: str, tmp_path: Path) -> None:
     assert mistake(tmp_path, text).startswith(said)
 
 
+def sections(kind: type[Section] = Config, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Paths of all sections there are."""
+    yield path
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, Section):
+            yield from sections(field.type, (*path, field.name))
+
+
+@pytest.mark.parametrize("path", sections(), ids=".".join)
+def test_an_unknown_key_is_a_mistake_in_every_section(path: tuple[str, ...], tmp_path: Path) -> None:
+    tree: dict[str, object] = {"zzz": 1}
+    for name in reversed(path):
+        tree = {name: tree}
+    assert mistake(tmp_path, yaml.safe_dump(tree)).startswith(f"unknown key `{'.'.join([*path, 'zzz'])}`; known are ")
+
+
+@pytest.mark.parametrize(
+    ("key", "least"),
+    [
+        ("collectors.energy.interval", 50),
+        ("collectors.gpu.interval", 200),
+        ("collectors.gpu.slow_interval", 200),
+        ("collectors.gpu.processes_interval", 200),
+        ("exporters.otlp.interval", 100),
+    ],
+)
+def test_an_interval_that_tells_no_more_is_too_short(key: str, least: int) -> None:
+    load(None, {}, [f"{key}={least}ms"])
+    with pytest.raises(ConfigError, match=f"{key}: .* is too short; at least {least / 1000:g}s"):
+        load(None, {}, [f"{key}={least - 1}ms"])
+
+
+KEYS = ("listen", "collectors", "gpu", "interval", "detail", "engines", "name", "exporters", "otlp", "headers", "queue")
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TREES.map(yaml.safe_dump) | st.text("[]{}:,-!&*?|>'\"%@` \n\tab1.~<=", max_size=30))
+def test_no_file_is_worse_than_a_mistake_of_one_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_text(text, encoding="utf-8")
+    try:
+        load(file, {})
+    except ConfigError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["listen", "engines", "exporters.otlp.queue", "exporters.otlp.headers"]) | st.text(), st.text())
+def test_no_variable_and_no_flag_is_worse_either(key: str, value: str) -> None:
+    variable = {"JOULESPAN_" + key.upper().replace(".", "_"): value}
+    for environ, flags in ((variable, []), ({}, [f"{key}={value}"]), ({}, [key + value])):
+        try:
+            load(None, environ, flags)
+        except ConfigError as error:
+            assert len(str(error).splitlines()) == 1
+
+
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load(tmp_path / "missing.yaml", {})
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path, {})
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is no YAML"):
@@ -113,6 +193,15 @@ def test_a_variable_overrides_the_file_and_a_flag_overrides_both(tmp_path: Path)
     assert config.exporters.otlp.queue == 9
 
 
+def test_a_flag_fills_a_heading_that_has_nothing_under_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("collectors:\n  # gpu: { interval: 5s }\n")
+    assert load(file, {}, ["collectors.gpu.interval=2s"]).collectors.gpu.interval == Duration(2)
+    file.write_text("collectors: 3\n")
+    with pytest.raises(ConfigError, match="`collectors` is no section in the configuration file"):
+        load(file, {}, ["collectors.gpu.interval=2s"])
+
+
 def test_unknown_variables_and_flags_are_mistakes_too() -> None:
     with pytest.raises(ConfigError, match="JOULESPAN_LISTN: unknown variable; did you mean `JOULESPAN_LISTEN`"):
         load(None, {"JOULESPAN_LISTN": "x"})
@@ -133,6 +222,27 @@ def test_no_text_ends_the_reading_of_durations_and_addresses(text: str) -> None:
     for kind in (Duration, Address):
         with suppress(ValueError):
             assert str(kind.parse(text))
+
+
+@given(st.ip_addresses() | st.from_regex(r"[a-z0-9.-]+", fullmatch=True), st.integers(0, 65535))
+def test_an_address_is_read_back_as_host_and_port(host: object, port: int) -> None:
+    name = str(host)
+    address = Address.parse(f"[{name}]:{port}" if ":" in name else f"{name}:{port}")
+    assert (address.host, address.port) == (name, port)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":80", "[]:80", "[::1:80", "::1:80", "a b:80", "\n:80", "a:", "a:²", "a:-1", "[a]b:1"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no address: write HOST:PORT"):
+        Address.parse(text)
+
+
+@pytest.mark.parametrize("value", ["", "1", "1 s", "-1s", "1us", "1s1s", ".5s", "nan s", "9" * 400 + "s", 1, None, 1.5])
+def test_what_is_no_duration_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="is no duration: write a number with its unit"):
+        Duration.parse(value)
 
 
 def test_an_address_has_host_and_port() -> None:

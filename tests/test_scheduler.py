@@ -85,6 +85,23 @@ def test_a_failure_is_logged_when_it_begins_and_when_it_ends(bench: Bench, caplo
     assert [record.message for record in caplog.records] == ["bad: Unavailable: gone", "bad: works again"]
 
 
+def test_a_failure_without_a_word_ends_with_one(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    bench.bad.failure = Unavailable()
+    bench.run()
+    bench.bad.failure = None
+    bench.run()
+    assert [record.message for record in caplog.records] == ["bad: Unavailable: ", "bad: works again"]
+
+
+def test_what_is_supported_no_longer_leaves_nothing_stale(bench: Bench) -> None:
+    bench.run()
+    bench.bad.failure = NotSupported()
+    bench.run()
+    assert bench.sources() == {"good"}
+    assert bench.told("success") == {"good": 1, "bad": 1}
+
+
 def test_not_supported_is_no_failure(bench: Bench) -> None:
     bench.bad.failure = NotSupported()
     bench.run()

@@ -61,3 +61,36 @@ def test_the_memory_of_a_ring_does_not_grow() -> None:
     (ring,) = timeline._rings.values()
     assert len(ring._times) < 100
     assert ring.overwritten == 10_000 - 50
+
+
+def test_a_series_nobody_told_of_has_an_empty_history() -> None:
+    timeline = Timeline(10, 1)
+    times, values = timeline.window(SERIES[0], 0, 9)
+    assert (list(times), list(values), timeline.fill()) == ([], [], 0.0)
+
+
+def test_the_same_names_in_another_tuple_keep_their_history() -> None:
+    timeline = Timeline(10, 1)
+    timeline.append(SOURCE, SERIES, 1, [1.0, 2.0])
+    timeline.append(SOURCE, (SERIES[0], SERIES[1]), 2, [3.0, 4.0])
+    assert list(timeline.window(SERIES[0], 0, 9)[1]) == [1.0, 3.0]
+
+
+def test_a_source_that_changes_its_layout_costs_no_other_source_its_history() -> None:
+    timeline = Timeline(10, 1, max_sources=2)
+    other = Gpu("GPU-2", "gpu1")
+    timeline.append(SOURCE, SERIES, 1, [1.0, 2.0])
+    timeline.append(Source("gpu_energy", other.id), (ENERGY.series(other),), 1, [5.0])
+    timeline.append(SOURCE, SERIES[1:], 2, [6.0])
+    assert list(timeline.window(ENERGY.series(other), 0, 9)[1]) == [5.0]
+    assert list(timeline.window(SERIES[1], 0, 9)[1]) == [6.0]
+    assert timeline.refused == 0
+
+
+def test_a_window_is_a_copy_that_later_rows_do_not_change() -> None:
+    timeline = Timeline(2, 1)
+    timeline.append(SOURCE, SERIES, 1, [1.0, 2.0])
+    held = timeline.window(SERIES[0], 0, 99)
+    for time in range(2, 90):
+        timeline.append(SOURCE, SERIES, time, [9.0, 9.0])
+    assert [list(column) for column in held] == [[1], [1.0]]

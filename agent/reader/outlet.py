@@ -31,7 +31,7 @@ class Outlet:
         """Queue messages as one frame; say whether there was room."""
         with self._lock:
             if len(self._pending) > _CAPACITY:
-                self._dropped += 1
+                self._dropped += len(messages)
                 return False
             if self._dropped:
                 messages = [Dropped(self._dropped), *messages]

@@ -158,7 +158,7 @@ def probe(machine: Machine, nodes: Path, library: Path, *drop_ins: str) -> dict[
         WatchdogSec=0
         ExecStart=
         ExecStart={PREFIX}/bin/python -m tests.deploy.probe {nodes} {PREFIX}/anyone
-        Environment=LD_LIBRARY_PATH={PREFIX}/nvml
+        Environment=LD_LIBRARY_PATH={PREFIX}/nvml:{PYTHON}/lib
         StandardOutput=truncate:/run/probe.json
         """
     machine.write(f"{PREFIX}/anyone", "", mode=0o666)

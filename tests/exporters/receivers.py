@@ -5,6 +5,7 @@ import http.server
 import re
 import socket
 import subprocess
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,6 +62,11 @@ class Rotel:
         if found is None or found.origin is None:
             pytest.skip("rotel, an independent OTLP receiver, is not installed")
         self._binary = Path(found.origin).parent / "rotel-agent"
+        # The program is linked with the library of this Python, which need not be where the linker looks.
+        self._env = {"NO_COLOR": "1", "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))}
+        tried = subprocess.run([self._binary, "--version"], env=self._env, capture_output=True, text=True, check=False)
+        if tried.returncode:
+            pytest.skip(f"rotel, an independent OTLP receiver, does not run: {tried.stderr.strip()}")
         self._printed = folder / "rotel.out"
         ports = {"grpc": free_port(), "http/protobuf": free_port()}
         self.endpoints = {protocol: f"http://127.0.0.1:{port}" for protocol, port in ports.items()}
@@ -73,7 +79,7 @@ class Rotel:
         command += ["--exporter", "blackhole", "--debug-log", "metrics", "--debug-log-verbosity", "detailed"]
         with (
             self._printed.open("w") as output,
-            subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env={"NO_COLOR": "1"}) as process,
+            subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=self._env) as process,
         ):
             try:
                 until(lambda: all(_listens(int(one.rpartition(":")[2])) for one in (grpc, http)))

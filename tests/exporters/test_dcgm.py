@@ -7,10 +7,12 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from agent.catalogue import gpu, health
 from agent.clock import FakeClock
+from agent.collectors.gpu import Target, discover
 from agent.entities import Gpu, GpuClock, GpuInfo, GpuPipe, GpuTask, GpuXid
 from agent.metric import Sample
 from agent.snapshot import Snapshot, Snapshots, Source
-from exporters.dcgm import DcgmWriter
+from agent.system.nvml.fake import FakeLibrary
+from exporters.dcgm import _ALIASES, DcgmWriter
 from exporters.prometheus import Format
 
 GPU = Gpu("GPU-1", "gpu3")
@@ -71,6 +73,36 @@ def test_the_xid_is_the_last_one() -> None:
     text = DcgmWriter("node").write(snapshot(*seen), Format.TEXT)
     (line,) = [line for line in text.splitlines() if line.startswith("DCGM_FI_DEV_XID")]
     assert line.endswith(" 79")
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [(Format.TEXT, "counter"), (Format.OPENMETRICS, "unknown")], ids=["text", "openmetrics"]
+)
+def test_a_counter_keeps_its_name_and_is_of_a_type_that_allows_it(form: Format, kind: str) -> None:
+    text = DcgmWriter("node").write(snapshot(), form)
+    assert f"# TYPE DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION {kind}\n" in text
+    assert "# TYPE DCGM_FI_DEV_GPU_UTIL gauge\n" in text
+
+
+def test_what_is_not_known_of_a_gpu_is_no_label() -> None:
+    snapshots = Snapshots()
+    snapshots.put_samples(Source("test"), [gpu.GPU_INFO(GpuInfo(GPU), 1), gpu.MEMORY_FREE(GPU, 1 << 20)], 0)
+    lines = DcgmWriter("node").write(snapshots.current, Format.TEXT).splitlines()
+    assert lines[1] == 'DCGM_FI_DEV_FB_FREE{UUID="GPU-1",hostname="node"} 1.0'
+
+
+def test_every_name_has_a_source_among_the_collectors() -> None:
+    library = FakeLibrary(1)
+    device = library.open(0)
+    target = Target(Gpu(device.identity.uuid, "gpu0"), device, detail=True, driver_version=library.driver_version)
+    reads = {collector.name: collector.open(target) for collector in discover()}
+    snapshots = Snapshots()
+    for _ in range(2):  # What is measured between two readings is there from the second on.
+        for name, read in reads.items():
+            snapshots.put_samples(Source(name), read(), 0)
+    text = DcgmWriter("node").write(snapshots.current, Format.TEXT)
+    told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    assert {alias.name for some in _ALIASES.values() for alias in some} | {"DCGM_FI_DEV_XID_ERRORS"} == told
 
 
 def test_nothing_is_written_without_gpus() -> None:

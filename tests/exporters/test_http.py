@@ -7,6 +7,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.catalogue.gpu import GPU_INFO, POWER
 from agent.clock import FakeClock
@@ -76,6 +78,8 @@ def ask(
         ("", "text/plain; version=0.0.4"),
         ("*/*", "text/plain; version=0.0.4"),
         ("nonsense;;;q=x", "text/plain; version=0.0.4"),
+        ("text/plain;version=latest", "text/plain; version=0.0.4"),
+        (OPENMETRICS + ";version=1.0.0-rc", "text/plain; version=0.0.4"),
     ],
 )
 def test_the_format_is_what_the_scraper_asks_for(accept: str, expected: str) -> None:
@@ -83,6 +87,12 @@ def test_the_format_is_what_the_scraper_asks_for(accept: str, expected: str) -> 
     assert status == 200
     assert headers["content-type"].startswith(expected)
     assert body.endswith(b"# EOF\n") == (expected == OPENMETRICS)
+
+
+@settings(deadline=None)
+@given(st.binary() | st.text("aptexlinom/-;=,.q0123 ").map(str.encode))
+def test_no_accept_header_is_an_error(accept: bytes) -> None:
+    assert interface().answer("GET", "/metrics", {b"accept": accept}).status == 200
 
 
 def test_gzip_is_used_where_it_is_accepted_and_holds_the_same() -> None:
@@ -148,6 +158,14 @@ def test_the_snapshot_has_opentelemetry_names_units_and_times() -> None:
         "value": 300.0,
         "time": 1_700_000_000.0,
     }
+
+
+def test_a_number_that_json_does_not_have_is_null() -> None:
+    view = View()
+    view.snapshots.put_samples(Source("odd"), [POWER(GPU, float("nan")), POWER(Gpu("GPU-2", "gpu1"), float("inf"))], 0)
+    found = json.loads(ask(interface(view), "/api/v1/snapshot")[2])
+    power = next(metric for metric in found["metrics"] if metric["name"] == "hw.power")
+    assert [point["value"] for point in power["points"]] == [300.0, None, None]
 
 
 def test_the_page_escapes_what_devices_are_called_and_marks_a_demo() -> None:

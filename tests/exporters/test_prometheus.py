@@ -128,6 +128,22 @@ def test_a_family_that_several_sources_have_stands_together() -> None:
         assert len(families) == len(set(families))
 
 
+def test_families_come_in_the_order_of_the_catalogue_and_series_in_that_of_their_sources() -> None:
+    other = Gpu("GPU-2", "gpu1")
+    snapshots = Snapshots()
+    snapshots.put_samples(Source("two"), [ENERGY(GPU, 1), POWER(GPU, 1)], 0)
+    snapshots.put_samples(Source("one"), [XID(GpuXid(other, 79), 1), ENERGY(other, 1)], 0)
+    text = PrometheusWriter({}).write(snapshots.current, Format.TEXT).decode()
+    found = [
+        (family.name, [sample.labels["hw_id"] for sample in family.samples]) for family in list(read_text(text))[1:]
+    ]
+    assert found == [
+        ("hw_power_watts", ["GPU-1"]),
+        ("hw_energy_joules", ["GPU-1", "GPU-2"]),
+        ("joulespan_gpu_xid", ["GPU-2"]),
+    ]
+
+
 def test_a_new_value_is_written_and_what_did_not_change_stays() -> None:
     snapshots = Snapshots()
     writer = PrometheusWriter({})

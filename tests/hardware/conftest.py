@@ -14,6 +14,8 @@ import pytest
 from tests.agent.running import RunningAgent, running
 
 _ASK = "import pynvml; pynvml.nvmlInit(); print(pynvml.nvmlDeviceGetCount())"
+_START = 60.0
+"""Seconds that a load gets to start: torch and a first CUDA context take their time."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,12 +42,17 @@ def agent(gpus: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
 def load(seconds: float, log: Path) -> Iterator[bool]:
     """Keep GPU 0 busy; gives whether there is a load, and says so where there is none."""
     command = [sys.executable, "-m", "tests.hardware.load", str(seconds)]
-    with log.open("w+") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    # CUDA counts GPUs as NVML does only if told to, and leaves out those that it is told to hide.
+    env = {**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    env.pop("CUDA_VISIBLE_DEVICES", None)
+    with log.open("w") as output, subprocess.Popen(command, env=env, stdout=output, stderr=output) as process:
         try:
-            while process.poll() is None and "running" not in log.read_text():
+            deadline = time.monotonic() + _START
+            while process.poll() is None and "running" not in log.read_text().splitlines():
+                assert time.monotonic() < deadline, f"the load does not start: {log.read_text()}"
                 time.sleep(0.05)
-            if process.poll() is not None:
-                print(f"\nno load: {log.read_text().strip()}; what follows is idle")
-            yield process.poll() is None
+            ready = process.poll() is None
+            print(f"\n{log.read_text().strip()}" if ready else f"\nno load: {log.read_text().strip()}")
+            yield ready
         finally:
-            process.terminate()
+            process.kill()

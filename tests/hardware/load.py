@@ -40,7 +40,8 @@ AGAIN:
     ret;
 }
 """
-_BLOCKS, _THREADS, _TURNS = 4096, 256, 20_000
+# By arithmetic some 25 ms a launch on an H100, so that the pause between two does not show.
+_BLOCKS, _THREADS, _TURNS = 4096, 256, 100_000
 
 
 class NoLoadError(RuntimeError):
@@ -54,7 +55,7 @@ def main() -> int:
         try:
             work = make()
             work()
-        except (NoLoadError, ImportError, OSError, RuntimeError) as error:
+        except (ImportError, OSError, RuntimeError) as error:
             print(f"{make.__name__}: {type(error).__name__}: {error}", flush=True)
             continue
         print("running", flush=True)
@@ -99,7 +100,10 @@ def _with_driver() -> Callable[[], None]:
     call("cuModuleGetFunction", ctypes.byref(function), module, ctypes.c_char_p(b"spin"))
     call("cuMemAlloc_v2", ctypes.byref(memory), ctypes.c_size_t(4))
     turns = ctypes.c_uint32(_TURNS)
-    parameters = (ctypes.c_void_p * 2)(ctypes.addressof(memory), ctypes.addressof(turns))
+    # `cast` keeps what it points to alive after this function, which a bare address does not.
+    parameters = (ctypes.c_void_p * 2)(
+        ctypes.cast(ctypes.pointer(memory), ctypes.c_void_p), ctypes.cast(ctypes.pointer(turns), ctypes.c_void_p)
+    )
     one, zero = ctypes.c_uint(1), ctypes.c_uint(0)
     grid = (ctypes.c_uint(_BLOCKS), one, one, ctypes.c_uint(_THREADS), one, one)
 

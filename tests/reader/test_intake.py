@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What readers say becomes the snapshot, the timeline and counts."""
 
+from math import isnan
 from typing import Any
 
 import pytest
 
-from agent.catalogue.gpu import ENERGY
+from agent.catalogue.gpu import ENERGY, POWER
 from agent.clock import NS, FakeClock
 from agent.entities import Gpu
 from agent.entity import attributes
 from agent.reader.intake import TIMELINE, Intake
-from agent.reader.wire import Block, Dropped, Failed, Found, Layout, Lost, Opened, Ran, XidSeen, describe
-from agent.snapshot import Snapshots
+from agent.reader.wire import Block, Broken, Dropped, Failed, Found, Layout, Lost, Opened, Ran, XidSeen, describe
+from agent.snapshot import Snapshots, Source
 from agent.timeline import Timeline
 
 
@@ -125,3 +126,62 @@ def test_a_driver_that_is_not_there_is_said_once(room: Room, caplog: pytest.LogC
         room.say(Failed("Driver Not Loaded"))
     assert room.intake.failure == "Driver Not Loaded"
     assert len([record for record in caplog.records if "no driver" in record.message]) == 1
+
+
+def test_the_energy_rows_have_a_hole_where_there_was_no_value(room: Room) -> None:
+    room.say(found(1), layout(1), Block(1, 5, [7.5]), Block(1, 6, [None]))
+    assert room.shown() == {}
+    times, values = room.timeline.window(ENERGY.series(gpu(1)), 0, 9)
+    assert list(times) == [5, 6]
+    assert (values[0], isnan(values[1])) == (7.5, True)
+
+
+def test_a_layout_that_was_replaced_names_nothing_any_more(room: Room) -> None:
+    anew = Layout(2, TIMELINE, "GPU-1", [describe(POWER.series(gpu(1)))])
+    room.say(found(1), layout(1), anew, Block(2, 5, [300.0]), Block(1, 6, [7.5]))
+    assert [(series.metric.name, value) for series, value in room.snapshots.current.samples()] == [("hw.power", 300.0)]
+
+
+def test_a_lost_gpu_ends_what_was_said_before_and_not_what_is_said_after(room: Room) -> None:
+    room.say(found(1), found(2), layout(1), layout(2), Block(1, 5, [1.0]), Lost("GPU-1", 1, "gone"), Block(2, 5, [2.0]))
+    assert room.shown() == {"GPU-2": 2.0}
+    room.say(Block(1, 6, [1.5]), Lost("GPU-1", 1, "gone"), found(1), layout(1), Block(1, 7, [3.0]))
+    assert room.shown() == {"GPU-1": 3.0, "GPU-2": 2.0}
+
+
+def test_a_gpu_that_never_answered_is_lost_without_a_name(room: Room) -> None:
+    room.say(Lost(None, 3, "GPU is lost"))
+    assert room.told("joulespan.node.gpus") == {("reachable",): 0, ("lost",): 1, ("hung",): 0}
+    assert room.told("hw.status") == {}
+
+
+def test_a_gpu_whose_call_hangs_has_failed_until_it_is_found(room: Room) -> None:
+    room.say(found(1))
+    room.intake.hung.add(1)
+    assert room.told("hw.status") == {("GPU-1", "gpu1", "failed"): 1}
+    room.say(found(1))
+    assert room.told("joulespan.node.gpus") == {("reachable",): 1, ("lost",): 0, ("hung",): 0}
+
+
+def test_a_reader_that_fell_silent_takes_only_its_own_series_with_it(room: Room) -> None:
+    room.snapshots.put_samples(Source("host"), [POWER(gpu(9), 9)], 0)
+    room.say(Opened("580", 1), found(1), layout(1), Block(1, 5, [1.0]))
+    room.intake.forget()
+    assert room.shown() == {"GPU-9": 9.0}
+    assert room.told("joulespan.node.gpus")["reachable",] == 0
+    room.say(Block(1, 6, [2.0]))
+    assert room.shown() == {"GPU-9": 9.0, "GPU-1": 2.0}
+
+
+def test_who_waits_for_new_values_is_called_once_for_all_and_not_for_energy_alone(room: Room) -> None:
+    calls: list[int] = []
+    room.intake.updated = lambda: calls.append(len(room.shown()))
+    room.say(found(1), found(2), layout(1), layout(2, "gpu_power"), Block(1, 5, [1.0]))
+    assert calls == []
+    room.say(Block(1, 6, [1.0]), Block(2, 6, [2.0]))
+    assert calls == [2]
+
+
+def test_a_series_that_makes_no_sense_breaks_the_stream(room: Room) -> None:
+    with pytest.raises(Broken):
+        room.say(Layout(1, TIMELINE, "GPU-1", [("hw.nothing", [])]))

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.catalogue.gpu import ENERGY, POWER
 from agent.entities import Gpu
 from agent.reader import outlet
 from agent.reader.outlet import Layouts, Outlet
-from agent.reader.wire import FROM_READER, Block, Dropped, Frames, Layout, Log
+from agent.reader.wire import FROM_READER, Block, Dropped, Frames, Layout, Log, restore
 
 GPU = Gpu("GPU-1", "gpu0")
 LONG = [Log("info", "x" * 100_000)]
@@ -93,3 +95,49 @@ def test_nothing_read_is_an_empty_block() -> None:
     layouts.messages("c2c", "GPU-1", 5, [])
     (block,) = layouts.messages("c2c", "GPU-1", 6, [])
     assert block.values == []
+
+
+def test_what_is_dropped_is_counted_by_messages_and_not_by_frames(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    out = Outlet(ours)
+    while out.send(LONG):
+        pass
+    assert not out.send([*LONG, *LONG, *LONG])
+    frames, heard = Frames(), []
+    while out.waiting:
+        heard += list(frames.feed(theirs.recv(1 << 20)))
+        out.flush()
+    assert out.send([Log("info", "last")])
+    heard += list(frames.feed(theirs.recv(1 << 20)))
+    assert FROM_READER.decode(heard[-1]) == [Dropped(4), Log("info", "last")]
+
+
+def test_names_are_said_once_for_each_collector_and_device() -> None:
+    layouts = Layouts()
+    said = [
+        layouts.messages(collector, device, 5, [POWER(GPU, 1)])[0]
+        for collector in ("power", "limits")
+        for device in ("GPU-1", "GPU-2")
+    ]
+    assert len({layout.id for layout in said}) == 4
+    assert {(layout.collector, layout.device) for layout in said} == {
+        ("power", "GPU-1"),
+        ("power", "GPU-2"),
+        ("limits", "GPU-1"),
+        ("limits", "GPU-2"),
+    }
+
+
+@given(st.lists(st.lists(st.integers(0, 5), unique=True), max_size=12))
+def test_whoever_follows_the_layouts_knows_every_value_and_no_other(rounds: list[list[int]]) -> None:
+    layouts = Layouts()
+    gpus = [Gpu(f"GPU-{number}", "gpu") for number in range(6)]
+    names: dict[int, list[Any]] = {}
+    for time, present in enumerate(rounds):
+        *layout, block = layouts.messages("power", "", time, [POWER(gpus[one], one) for one in present])
+        names |= {one.id: [restore(*series) for series in one.series] for one in layout}
+        shown = zip(names[block.layout], block.values, strict=True)
+        read = {series.entity: value for series, value in shown if value is not None}
+        assert read == {gpus[one]: one for one in present}

@@ -228,6 +228,28 @@ def test_releasing_ends_the_reader_and_starts_one_only_afterwards(bench: Bench) 
     assert len(bench.links) == 2
 
 
+def test_nothing_cuts_a_release_short(bench: Bench) -> None:
+    bench.report(bench.links[0], 2)
+    bench.links[0].at = Call(2, "nvmlDeviceGetMemoryInfo_v2")
+    bench.pass_time(policy.REPLACE + 1.5)
+    bench.supervisor.release(60)
+    bench.links[0].code = 0
+    bench.supervisor.reconfigure(Setup(0.1, 2.0, 10.0, 30.0, detail=True, simulate=0, avoid=[]))
+    bench.pass_time(59)
+    assert len(bench.links) == 2, "neither the end of a hang nor a reload takes the driver again"
+    bench.pass_time(2)
+    assert bench.links[2].setup.detail
+
+
+def test_a_gpu_that_hung_and_turns_out_lost_is_counted_once(bench: Bench) -> None:
+    bench.report(bench.links[0], 0, 2)
+    bench.links[0].at = Call(2, "nvmlDeviceGetMemoryInfo_v2")
+    bench.pass_time(policy.REPLACE + 1.5)
+    assert (bench.supervisor.intake.hung, bench.supervisor.intake.lost) == ({2}, set())
+    bench.links[1].speak(Lost(None, 2, "GPU is lost"))
+    assert (bench.supervisor.intake.hung, bench.supervisor.intake.lost) == (set(), {2})
+
+
 def test_another_configuration_starts_another_reader_and_the_same_does_not(bench: Bench) -> None:
     bench.supervisor.reconfigure(SETUP)
     bench.pass_time(1)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes over the socket arrives as it was sent, however it is cut."""
 
-from typing import Any, get_type_hints
+import sys
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.catalogue import METRICS
 from agent.entity import Entity
+from agent.reader import wire
 from agent.reader.wire import FROM_READER, MAX_MESSAGE, Block, Broken, Dropped, Frames, Log, describe, pack, restore
 
 MESSAGES = st.lists(
@@ -30,9 +32,17 @@ def test_frames_that_are_cut_anywhere_come_together(told: list[list[Any]], data:
     assert heard == told
 
 
-def test_a_frame_that_is_too_long_breaks_the_stream() -> None:
+def test_a_frame_that_is_too_long_breaks_the_stream_before_it_is_stored() -> None:
+    with pytest.raises(Broken, match=str(MAX_MESSAGE + 1)):
+        list(Frames().feed((MAX_MESSAGE + 1).to_bytes(4, sys.byteorder)))
+    assert list(Frames().feed(MAX_MESSAGE.to_bytes(4, sys.byteorder))) == []
+
+
+def test_what_came_whole_before_the_stream_broke_is_still_given_out() -> None:
+    bodies = Frames().feed(pack([Dropped(1)]) + b"\xff" * 4)
+    assert FROM_READER.decode(next(bodies)) == [Dropped(1)]
     with pytest.raises(Broken):
-        list(Frames().feed((MAX_MESSAGE + 1).to_bytes(4, "little")))
+        next(bodies)
 
 
 @given(st.binary())
@@ -65,3 +75,34 @@ def test_a_series_that_the_catalogue_does_not_have_breaks_the_stream() -> None:
     for name, entity in (("hw.nothing", []), ("hw.power", ["GPU-1"]), ("hw.power", [1, 2])):
         with pytest.raises(Broken):
             restore(name, entity)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_what_a_series_lacks_is_still_lacking_on_the_other_side(name: str) -> None:
+    entity = example(METRICS[name].entity)
+    optional = [type(None) in get_args(hint) for hint in get_type_hints(METRICS[name].entity).values()]
+    fields: list[Any] = [None if lacking else value for lacking, value in zip(optional, entity, strict=True)]
+    bare = METRICS[name].entity(*fields)
+    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(describe(METRICS[name].series(bare))))
+    assert restore(*sent) == METRICS[name].series(bare)
+
+
+def test_every_message_to_and_from_the_reader_arrives_as_it_was_sent() -> None:
+    series = describe(METRICS["hw.power"].series(example(METRICS["hw.power"].entity)))
+    told = [
+        wire.Opened(None, 8),
+        wire.Failed("no driver"),
+        wire.Found("GPU-1", 0, None),
+        wire.Lost(None, 1, "gone"),
+        wire.Layout(1, "power", "GPU-1", [series]),
+        Block(1, 1 << 62, [None, 1.5]),
+        wire.Ran("power", 1, 0.5, {"Unavailable": 2}, 3),
+        wire.XidSeen("GPU-1", 79, 1),
+        Dropped(4),
+        Log("info", "é"),
+    ]
+    asked = [wire.Setup(0.1, 1.0, 10.0, 30.0, detail=True, simulate=0, avoid=[3]), wire.Include([3]), wire.Resend()]
+    (heard,) = (FROM_READER.decode(body) for body in Frames().feed(pack(told)))
+    (understood,) = (wire.TO_READER.decode(body) for body in Frames().feed(pack(asked)))
+    assert [msgspec.to_builtins(message) for message in heard] == [msgspec.to_builtins(message) for message in told]
+    assert understood == asked

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """XIDs are counted once though two witnesses report them."""
 
+from itertools import accumulate
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +33,34 @@ def test_two_complete_witnesses_count_every_event_once(times: list[int], delays:
     assert sum(count.events for count in counts.counts.values()) == len(times)
 
 
+@st.composite
+def told_by_two(draw: st.DrawFn) -> tuple[int, list[tuple[str, int]]]:
+    """Count some events, and give the reports of two witnesses who saw them all, in whatever order they come in.
+
+    Each stamps the events in their order, less than a window from the other, who may be earlier or later.
+    """
+    events = [time * NS for time in draw(TIMES)]
+    delays = st.lists(st.integers(0, WINDOW - 1), min_size=len(events), max_size=len(events))
+    stamps = {
+        witness: list(accumulate(map(sum, zip(events, draw(delays), strict=True)), max))
+        for witness in ("nvml", "kernel")
+    }
+    turns = draw(st.permutations([witness for witness in stamps for _ in events]))
+    queues = {witness: iter(times) for witness, times in stamps.items()}
+    return len(events), [(witness, next(queues[witness])) for witness in turns]
+
+
+@given(told_by_two())
+def test_two_complete_witnesses_agree_in_whatever_order_their_reports_are_read(
+    told: tuple[int, list[tuple[str, int]]],
+) -> None:
+    events, reports = told
+    counts = Xids()
+    new = sum(counts.report(witness, "GPU-1", 79, time) for witness, time in reports)
+    assert new == events
+    assert sum(count.events for count in counts.counts.values()) == events
+
+
 def test_other_gpus_and_other_codes_are_other_events() -> None:
     counts = Xids()
     for witness, gpu, code in (("nvml", "GPU-1", 79), ("kernel", "GPU-2", 79), ("kernel", "GPU-1", 31)):
@@ -51,3 +81,10 @@ def test_the_table_of_codes_is_bounded_and_what_finds_no_room_is_counted() -> No
     assert len(counts.counts) == xids._MAX_CODES
     assert counts.dropped == 5
     assert counts.report("nvml", "GPU-1", 0, NS), "a code that has a place goes on counting"
+
+
+def test_the_last_time_is_the_latest_stamp_of_a_counted_event() -> None:
+    counts = Xids()
+    for witness, time in (("nvml", 500 * NS), ("kernel", 501 * NS), ("nvml", 400 * NS)):
+        counts.report(witness, "GPU-1", 79, time)
+    assert counts.counts == {("GPU-1", 79): XidCount(2, 500 * NS)}

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of fields against a driver that fills the entries as the test says."""
 
+import ctypes
 import struct
 from ctypes import Array, c_char
 from itertools import combinations
 
+import pynvml
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,6 +141,39 @@ def test_a_lost_device_ends_the_read() -> None:
     driver.failure = Unavailable()
     with pytest.raises(Unavailable):
         reader.read()
+
+
+def test_a_device_that_is_lost_while_an_entry_is_asked_alone_ends_the_read() -> None:
+    driver = Driver()
+    driver.codes[2] = NOT_SUPPORTED
+
+    def call(buffer: "Array[c_char]", count: int) -> None:
+        driver(buffer, count)
+        driver.failure = DeviceLost()
+
+    with pytest.raises(DeviceLost):
+        FieldBatch([Field(1), Field(2)], call, explain, Notes()).read()
+
+
+def test_a_failure_of_the_call_for_one_entry_decides_nothing() -> None:
+    driver = Driver()
+    driver.codes[2] = NOT_SUPPORTED
+
+    def call(buffer: "Array[c_char]", count: int) -> None:
+        driver.failure = Unavailable() if count == 1 else None
+        driver(buffer, count)
+
+    reader = FieldBatch([Field(1), Field(2)], call, explain, Notes())
+    assert list(reader.read()) == [1, None]
+    driver.codes.clear()
+    assert list(reader.read()) == [1, 2]
+
+
+def test_an_entry_is_laid_out_as_the_driver_lays_it_out() -> None:
+    theirs = pynvml.c_nvmlFieldValue_t
+    names = ("fieldId", "scopeId", "timestamp", "latencyUsec", "valueType", "nvmlReturn", "value")
+    assert ENTRY.size == ctypes.sizeof(theirs)
+    assert [getattr(theirs, name).offset for name in names] == [0, 4, 8, 16, 24, 28, 32]
 
 
 @given(st.lists(st.integers(0, 1 << 30), min_size=1, max_size=50))
