@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration: what is accepted, what overrides what, and how a mistake is named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,6 +43,15 @@ def mistake(folder: Path, text: str) -> str:
     assert "\n" not in said
     assert said.startswith(f"{folder / 'config.yaml'}: ")
     return said.removeprefix(f"{folder / 'config.yaml'}: ")
+
+
+def complaint(path: Path | None, environ: dict[str, str], flags: Sequence[str] = ()) -> str:
+    """What is said of a configuration; nothing when it is taken."""
+    try:
+        load(path, environ, flags)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def test_the_contract_is_accepted_and_is_what_the_defaults_are(tmp_path: Path) -> None:
@@ -105,7 +114,7 @@ def sections(kind: type[Section] = Config, path: tuple[str, ...] = ()) -> Iterat
             yield from sections(field.type, (*path, field.name))
 
 
-@pytest.mark.parametrize("path", sections(), ids=".".join)
+@pytest.mark.parametrize("path", list(sections()), ids=".".join)
 def test_an_unknown_key_is_a_mistake_in_every_section(path: tuple[str, ...], tmp_path: Path) -> None:
     tree: dict[str, object] = {"zzz": 1}
     for name in reversed(path):
@@ -145,10 +154,7 @@ TREES = st.recursive(
 def test_no_file_is_worse_than_a_mistake_of_one_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_text(text, encoding="utf-8")
-    try:
-        load(file, {})
-    except ConfigError as error:
-        assert len(str(error).splitlines()) == 1
+    assert len(complaint(file, {}).splitlines()) <= 1
 
 
 @settings(deadline=None)
@@ -156,10 +162,7 @@ def test_no_file_is_worse_than_a_mistake_of_one_line(tmp_path_factory: pytest.Te
 def test_no_variable_and_no_flag_is_worse_either(key: str, value: str) -> None:
     variable = {"JOULESPAN_" + key.upper().replace(".", "_"): value}
     for environ, flags in ((variable, []), ({}, [f"{key}={value}"]), ({}, [key + value])):
-        try:
-            load(None, environ, flags)
-        except ConfigError as error:
-            assert len(str(error).splitlines()) == 1
+        assert len(complaint(None, environ, flags).splitlines()) <= 1
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:

@@ -66,6 +66,9 @@ def test_numbers_get_their_names_and_go_into_snapshot_and_timeline(room: Room) -
     assert room.shown() == {"GPU-1": 8.5}
     assert list(room.timeline.window(ENERGY.series(gpu(1)), 0, 9)[1]) == [7.5, 8.5]
     assert room.told("joulespan.gpu.last_read") == {("GPU-1", "gpu1"): pytest.approx(1.7e9)}
+    room.say(Block(1, 7, [None]))
+    assert room.shown() == {}
+    assert isnan(room.timeline.window(ENERGY.series(gpu(1)), 7, 7)[1][0])
 
 
 def test_only_the_energy_collector_goes_into_the_timeline(room: Room) -> None:
@@ -126,14 +129,6 @@ def test_a_driver_that_is_not_there_is_said_once(room: Room, caplog: pytest.LogC
         room.say(Failed("Driver Not Loaded"))
     assert room.intake.failure == "Driver Not Loaded"
     assert len([record for record in caplog.records if "no driver" in record.message]) == 1
-
-
-def test_the_energy_rows_have_a_hole_where_there_was_no_value(room: Room) -> None:
-    room.say(found(1), layout(1), Block(1, 5, [7.5]), Block(1, 6, [None]))
-    assert room.shown() == {}
-    times, values = room.timeline.window(ENERGY.series(gpu(1)), 0, 9)
-    assert list(times) == [5, 6]
-    assert (values[0], isnan(values[1])) == (7.5, True)
 
 
 def test_a_layout_that_was_replaced_names_nothing_any_more(room: Room) -> None:
