@@ -184,6 +184,11 @@ class Config(Section, frozen=True, kw_only=True):
     exporters: Exporters = msgspec.field(default_factory=Exporters)
 
 
+def _push_interval(config: Config) -> float:
+    interval = config.exporters.otlp.interval
+    return math.inf if interval is None else interval
+
+
 _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
     # The energy counter steps about every 100 ms and the power sensor refreshes at about 10 Hz: faster tells no more.
     "collectors.energy.interval": (lambda config: config.collectors.energy.interval, 0.05),
@@ -191,7 +196,7 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
     "collectors.gpu.interval": (lambda config: config.collectors.gpu.interval, 0.2),
     "collectors.gpu.slow_interval": (lambda config: config.collectors.gpu.slow_interval, 0.2),
     "collectors.gpu.processes_interval": (lambda config: config.collectors.gpu.processes_interval, 0.2),
-    "exporters.otlp.interval": (lambda config: config.exporters.otlp.interval or 15.0, 0.1),
+    "exporters.otlp.interval": (_push_interval, 0.1),
 }
 
 
@@ -324,7 +329,8 @@ def _from_text(key: str, text: str) -> object:
         return [part.strip() for part in text.split(",") if part.strip()]
     if key == "exporters.otlp.headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
-    return int(text) if key == "exporters.otlp.queue" and lowered.isdecimal() else text
+    # More digits than that are no size of a queue, and int() refuses thousands of them without naming the key.
+    return int(text) if key == "exporters.otlp.queue" and re.fullmatch(r"[0-9]{1,9}", lowered) else text
 
 
 def _check(config: Config, where: str) -> None:

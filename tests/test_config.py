@@ -64,7 +64,10 @@ def test_the_contract_is_accepted_and_is_what_the_defaults_are(tmp_path: Path) -
     assert float(config.attribution.retention) == 900
     assert config.exporters.otlp.interval == Duration(15)
     (engine,) = config.engines
-    assert (engine.name, engine.gpus) == ("llama", ("GPU-1", 3))
+    assert (engine.name, engine.service_name, engine.gpus) == ("llama", "vllm-a", ("GPU-1", 3))
+    assert engine.metrics_url == "http://127.0.0.1:8000/metrics"
+    assert (config.collectors.gpu.interval, config.collectors.energy.interval) == (1.0, 0.1)
+    assert (config.receivers.otlp.grpc, config.receivers.otlp.http) == ("127.0.0.1:4317", "127.0.0.1:4318")
     assert written(tmp_path, "") == defaults
 
 
@@ -136,6 +139,8 @@ def test_an_interval_that_tells_no_more_is_too_short(key: str, least: int) -> No
     load(None, {}, [f"{key}={least}ms"])
     with pytest.raises(ConfigError, match=f"{key}: .* is too short; at least {least / 1000:g}s"):
         load(None, {}, [f"{key}={least - 1}ms"])
+    with pytest.raises(ConfigError, match=f"{key}: 0s is too short"):
+        load(None, {}, [f"{key}=0s"])
 
 
 KEYS = ("listen", "collectors", "gpu", "interval", "detail", "engines", "name", "exporters", "otlp", "headers", "queue")
@@ -212,6 +217,8 @@ def test_unknown_variables_and_flags_are_mistakes_too() -> None:
         load(None, {}, ["listn=3"])
     with pytest.raises(ConfigError, match="--set listen: write KEY=VALUE"):
         load(None, {}, ["listen"])
+    with pytest.raises(ConfigError, match="queue: Expected `int`"):
+        load(None, {"JOULESPAN_EXPORTERS_OTLP_QUEUE": "9" * 5000})
 
 
 @given(st.integers(0, 10**9), st.sampled_from(["ms", "s", "m", "h", "d"]))

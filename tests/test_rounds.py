@@ -34,3 +34,26 @@ def test_hastened_rounds_are_due_at_once() -> None:
     rounds.due(0)
     rounds.hasten(7)
     assert rounds.due(7) == [Due("slow", 0)]
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 10**7), min_size=1), st.lists(st.integers(0, 10**8)))
+def test_the_next_time_is_on_the_grid_after_now_and_nothing_before_it_is_due(
+    periods: dict[str, int], waits: list[int]
+) -> None:
+    start = now = 12345
+    rounds = Rounds({what: period / NS for what, period in periods.items()}, start)
+    grid = rounds._periods
+    for wait in waits:
+        now += wait
+        rounds.due(now)
+        assert now < rounds.next_time() <= max(start, now + min(grid.values()))
+        assert all((when - start) % grid[what] == 0 for what, when in rounds._next.items())
+        assert rounds.due(rounds.next_time() - 1) == []
+
+
+def test_hastened_rounds_begin_a_new_grid_and_miss_nothing() -> None:
+    rounds = Rounds({"fast": 1.0, "slow": 60.0}, 0)
+    rounds.due(0)
+    rounds.hasten(10 * NS + 7)
+    assert rounds.due(10 * NS + 7) == [Due("fast", 0), Due("slow", 0)]
+    assert rounds.next_time() == 11 * NS + 7

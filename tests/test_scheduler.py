@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collectors in the agent: each on its own, timed, and its failures told."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from agent.catalogue.gpu import POWER
-from agent.clock import FakeClock
+from agent.clock import NS, FakeClock
 from agent.entities import Gpu
 from agent.errors import NotSupported, Unavailable
 from agent.metric import Sample
@@ -114,3 +114,39 @@ def test_runs_that_were_left_out_are_counted(bench: Bench) -> None:
     bench.run()
     assert bench.told("missed") == {"good": 4, "bad": 4}
     assert bench.good.reads == 2
+
+
+def test_a_collector_that_fails_halfway_leaves_no_half_of_a_batch(bench: Bench) -> None:
+    def half() -> Iterator[Sample]:
+        yield POWER(GPU, 1)
+        raise Unavailable("gone")
+
+    scheduler = Scheduler([HostCollector("half", 1.0, half)], bench.snapshots, bench.clock)
+    scheduler.run_due()
+    assert bench.snapshots.current.series_count() == 0
+
+
+def test_a_run_is_timed_and_the_last_success_is_when_one_began(bench: Bench) -> None:
+    def slow() -> Iterator[Sample]:
+        bench.clock.advance(0.25)
+        yield POWER(GPU, 1)
+
+    started = bench.clock.unix_ns(bench.clock.now) / NS
+    scheduler = Scheduler([HostCollector("slow", 1.0, slow)], bench.snapshots, bench.clock)
+    scheduler.run_due()
+    told = {series.metric.name.rpartition(".")[2]: value for series, value in scheduler.samples()}
+    assert (told["duration"], told["last_success"]) == (0.25, started)
+    assert scheduler.seconds_to_next() == 0.75
+    bench.clock.advance(5)
+    assert scheduler.seconds_to_next() == 0
+
+
+def test_a_failure_leaves_the_time_of_the_last_success_where_it_was(bench: Bench) -> None:
+    bench.run()
+    before = bench.told("last_success")
+    bench.bad.failure = Unavailable("gone")
+    bench.run()
+    after = bench.told("last_success")
+    assert after["bad"] == before["bad"]
+    assert after["good"] == before["good"] + 1
+    assert bench.told("missed") == {"good": 0, "bad": 0}

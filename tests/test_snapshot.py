@@ -2,10 +2,12 @@
 """Snapshots are replaced, never changed."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.catalogue.gpu import ENERGY, POWER
 from agent.entities import Gpu
-from agent.snapshot import Batch, Snapshots, Source
+from agent.snapshot import Batch, Snapshot, Snapshots, Source
 
 GPUS = [Gpu(f"GPU-{number}", f"gpu{number}") for number in range(3)]
 ONE, TWO = Source("power", "GPU-0"), Source("power", "GPU-1")
@@ -47,3 +49,42 @@ def test_what_has_no_value_is_no_sample() -> None:
     snapshots.put({ONE: batch})
     assert [(series.metric.name, value) for series, value in snapshots.current.samples()] == [("hw.energy", 2.0)]
     assert snapshots.current.series_count() == 1
+
+
+def test_another_batch_of_a_source_ends_the_series_it_no_longer_names() -> None:
+    snapshots = Snapshots()
+    snapshots.put_samples(ONE, [POWER(GPUS[0], 1), ENERGY(GPUS[0], 1)], 0)
+    snapshots.put_samples(TWO, [POWER(GPUS[1], 2)], 0)
+    snapshots.put_samples(ONE, [POWER(GPUS[0], 3)], 1)
+    assert [value for _, value in snapshots.current.samples()] == [3.0, 2.0]
+    snapshots.put_samples(ONE, [], 2)
+    assert [value for _, value in snapshots.current.samples()] == [2.0]
+
+
+def test_a_drop_that_meets_nothing_leaves_the_same_snapshot() -> None:
+    snapshots = Snapshots()
+    snapshots.put_samples(ONE, [POWER(GPUS[0], 1)], 0)
+    held = snapshots.current
+    snapshots.drop(lambda source: source == TWO)
+    assert snapshots.current is held
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.none() | st.floats(0, 9)), max_size=20))
+def test_a_snapshot_is_the_last_word_of_each_source_and_none_held_ever_changes(
+    steps: list[tuple[bool, int, float | None]],
+) -> None:
+    snapshots, known = Snapshots(), dict[int, float | None]()
+    held: list[tuple[Snapshot, dict[int, float | None]]] = []
+    for gone, number, value in steps:
+        source = Source("power", str(number))
+        if gone:
+            snapshots.drop(source.__eq__)
+            known.pop(number, None)
+        else:
+            snapshots.put({source: Batch((POWER.series(GPUS[number]),), [value], 0)})
+            known[number] = value
+        held.append((snapshots.current, dict(known)))
+    for snapshot, said in held:
+        present = {GPUS[number]: value for number, value in said.items() if value is not None}
+        assert {series.entity: value for series, value in snapshot.samples()} == present
+        assert snapshot.series_count() == len(present)

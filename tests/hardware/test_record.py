@@ -38,6 +38,6 @@ def test_a_recording_parses_and_names_no_machine(agent: RunningAgent, tmp_path: 
 
 def secrets(live: Scrape) -> list[str]:
     """List what the agent says that would tell whose machine it is."""
-    names = ("hw_id", "hw_serial_number", "host_name", "host_id", "service_instance_id")
-    series = [*live.labels("joulespan_gpu_info"), *live.labels("target_info"), *live.labels("joulespan_gpu_mig_info")]
-    return [labels[name] for labels in series for name in names if labels.get(name, "").strip("0-")]
+    names = ("hw_id", "hw_parent", "hw_serial_number", "host_name", "host_id", "service_instance_id")
+    found = {value for _, labels in live.samples for name, value in labels if name in names}
+    return sorted(value for value in found if value.strip("0-"))

@@ -29,10 +29,8 @@ class Room:
         self.intake.take(list(messages))
 
     def shown(self) -> dict[str, float]:
-        return {series.entity.id: value for series, value in self._samples()}
-
-    def _samples(self) -> list[Any]:
-        return list(self.snapshots.current.samples())
+        samples: list[Any] = list(self.snapshots.current.samples())
+        return {series.entity.id: value for series, value in samples}
 
     def told(self, name: str) -> dict[tuple[str, ...], float]:
         """Values of a metric that the intake tells of itself, by attribute values."""
