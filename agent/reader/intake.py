@@ -151,7 +151,8 @@ class Intake:
             self._pci[found.pci] = found.uuid
 
     def _lose(self, lost: Lost) -> None:
-        LOG.warning("nvml: lost gpu%d (%s): %s", lost.index, lost.uuid or "not identified", lost.reason)
+        if lost.index not in self.lost:
+            LOG.warning("nvml: lost gpu%d (%s): %s", lost.index, lost.uuid or "not identified", lost.reason)
         self.lost.add(lost.index)
         self.hung.discard(lost.index)
         self.reachable.discard(lost.index)

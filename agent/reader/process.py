@@ -51,7 +51,7 @@ class Reader:
         self._devices: dict[int, Device] = {}
         self._reads: dict[tuple[str, int], Read] = {}
         self._once: set[tuple[str, int]] = set()
-        self._lost: set[int] = set()
+        self._lost: dict[int, Lost] = {}
         self._generations: dict[int, int] = {}
         now = time.monotonic_ns()
         periods = {name: self._period(collector) for name, collector in self._collectors.items()}
@@ -102,7 +102,7 @@ class Reader:
     def _introduce(self) -> None:
         """Say which driver and which GPUs there are."""
         found = [_found(index, device) for index, device in self._devices.items()]
-        self._outlet.send([Opened(self._library.driver_version, self._count), *found])
+        self._outlet.send([Opened(self._library.driver_version, self._count), *found, *self._lost.values()])
 
     def _open(self, index: int) -> None:
         if index in self._avoid or index in self._devices:
@@ -111,10 +111,10 @@ class Reader:
             device = self._library.open(index)
         except Unavailable as error:
             if index not in self._lost:
-                self._outlet.send([Lost(None, index, str(error))])
-            self._lost.add(index)
+                self._lost[index] = Lost(None, index, str(error))
+                self._outlet.send([self._lost[index]])
             return
-        self._lost.discard(index)
+        self._lost.pop(index, None)
         self._devices[index] = device
         self._outlet.send([_found(index, device)])
 
@@ -127,9 +127,9 @@ class Reader:
         self._library.release(device)
         self._reads = {key: read for key, read in self._reads.items() if key[1] != index}
         self._once = {key for key in self._once if key[1] != index}
-        self._lost.add(index)
+        self._lost[index] = Lost(device.identity.uuid, index, str(error))
         self._layouts.forget()
-        self._outlet.send([Lost(device.identity.uuid, index, str(error))])
+        self._outlet.send([self._lost[index]])
 
     def _reopen(self, index: int, device: Device) -> None:
         """Prepare every collector anew: the GPU was set up in another way."""

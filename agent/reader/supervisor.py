@@ -17,7 +17,7 @@ from agent.entities import Agent
 from agent.metric import Sample
 from agent.reader.intake import Intake
 from agent.reader.link import Heard, Link, ReaderLink
-from agent.reader.wire import Include, Resend, Setup
+from agent.reader.wire import Dropped, Include, Resend, Setup
 
 LOG = logging.getLogger("joulespan.reader")
 
@@ -148,6 +148,11 @@ class Supervisor:
         if self._silent:
             LOG.info("nvml: reader %d is heard again", link.pid)
             self._silent = False
+            link.send(Resend())
+        if any(isinstance(message, Dropped) for message in messages):
+            # What was dropped may have been the loss of a GPU: believe nothing that was said before.
+            LOG.warning("nvml: reader %d had to drop messages; its series begin anew", link.pid)
+            self.intake.forget()
             link.send(Resend())
         self.intake.take(messages)
 

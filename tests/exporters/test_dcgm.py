@@ -6,7 +6,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from agent.catalogue import gpu, health
-from agent.clock import FakeClock
+from agent.clock import NS, FakeClock
 from agent.collectors.gpu import Target, discover
 from agent.entities import Gpu, GpuClock, GpuInfo, GpuPipe, GpuTask, GpuXid
 from agent.metric import Sample
@@ -92,7 +92,8 @@ def test_what_is_not_known_of_a_gpu_is_no_label() -> None:
 
 
 def test_every_name_has_a_source_among_the_collectors() -> None:
-    library = FakeLibrary(1)
+    clock = FakeClock()
+    library = FakeLibrary(1, now=lambda: clock.now / NS)
     device = library.open(0)
     target = Target(Gpu(device.identity.uuid, "gpu0"), device, detail=True, driver_version=library.driver_version)
     reads = {collector.name: collector.open(target) for collector in discover()}
@@ -100,6 +101,7 @@ def test_every_name_has_a_source_among_the_collectors() -> None:
     for _ in range(2):  # What is measured between two readings is there from the second on.
         for name, read in reads.items():
             snapshots.put_samples(Source(name), read(), 0)
+        clock.advance(1)
     text = DcgmWriter("node").write(snapshots.current, Format.TEXT)
     told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
     assert {alias.name for some in _ALIASES.values() for alias in some} | {"DCGM_FI_DEV_XID_ERRORS"} == told

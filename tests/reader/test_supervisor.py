@@ -15,7 +15,7 @@ from agent.reader.intake import Intake
 from agent.reader.link import Heard
 from agent.reader.progress import Call
 from agent.reader.supervisor import Supervisor
-from agent.reader.wire import Block, Found, Include, Layout, Lost, Opened, Resend, Setup, ToReader, describe
+from agent.reader.wire import Block, Dropped, Found, Include, Layout, Lost, Opened, Resend, Setup, ToReader, describe
 from agent.snapshot import Snapshots
 from agent.timeline import Timeline
 
@@ -175,6 +175,15 @@ def test_a_hang_that_belongs_to_no_gpu_is_given_time(bench: Bench) -> None:
     assert bench.links[1].setup.avoid == []
 
 
+def test_the_end_of_a_hang_that_belongs_to_no_gpu_ends_the_wait(bench: Bench) -> None:
+    bench.report(bench.links[0], 0)
+    bench.links[0].at = Call(-1, "nvmlEventSetWait_v2")
+    bench.pass_time(policy.REPLACE + 1)
+    bench.links[0].code = 0
+    bench.pass_time(0.5)
+    assert len(bench.links) == 2
+
+
 def test_no_more_than_so_many_readers_hang_at_a_time(bench: Bench) -> None:
     for index in range(policy.MAX_STUCK + 3):
         link = bench.links[-1]
@@ -282,6 +291,15 @@ def test_gpus_that_are_asleep_are_not_woken() -> None:
     bench.asleep = False
     bench.pass_time(6)
     assert len(bench.links) == 1
+
+
+def test_messages_that_were_dropped_make_everything_be_said_anew(bench: Bench) -> None:
+    """What was dropped may have been the loss of a GPU."""
+    (link,) = bench.links
+    bench.report(link, 0, 1)
+    link.speak(Dropped(3))
+    assert bench.shown() == set()
+    assert [type(message) for message in link.sent] == [Resend]
 
 
 def test_a_gpu_that_is_lost_is_not_confused_with_one_that_hangs(bench: Bench) -> None:

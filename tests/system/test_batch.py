@@ -180,8 +180,8 @@ def test_an_entry_is_laid_out_as_the_driver_lays_it_out() -> None:
 def test_a_counter_of_32_bits_goes_on_after_its_wraps(steps: list[int]) -> None:
     driver = Driver()
     reader, _ = batch(driver, Field(1, wraps=True))
-    total = 0
-    driver.values[1] = (UINT, 0)
+    total = 0xF000_0000
+    driver.values[1] = (UINT, total)
     reader.read()
     for step in steps:
         total += step
