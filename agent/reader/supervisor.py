@@ -73,7 +73,12 @@ class Supervisor:
         self.intake.hung = {index for index in self._stuck.values() if index >= 0}
         self.intake.lost -= self.intake.hung
         setup = msgspec.structs.replace(self._setup, avoid=sorted(self.intake.hung))
-        self._link = self._new_link(setup, self._clock, self._heard)
+        try:
+            self._link = self._new_link(setup, self._clock, self._heard)
+        except OSError as error:  # No memory, too many processes: everything else goes on.
+            LOG.warning("nvml: no reader can be started, next try in %g s: %s", _BACKOFF[-1], error)
+            self._next_start = self._clock.monotonic_ns() + int(_BACKOFF[-1] * NS)
+            return
         self._silent = False
         self._starts += 1
 

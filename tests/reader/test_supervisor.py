@@ -80,11 +80,14 @@ class Bench:
         self.snapshots = Snapshots()
         self.links: list[FakeLink] = []
         self.asleep = asleep
+        self.refusal: OSError | None = None
         intake = Intake(self.snapshots, Timeline(10, 1), self.clock)
         self.supervisor = Supervisor(SETUP, intake, self.clock, self._link, asleep=lambda: self.asleep)
         self.supervisor.start()
 
     def _link(self, setup: Setup, clock: Clock, heard: Heard) -> FakeLink:
+        if self.refusal:
+            raise self.refusal
         self.links.append(FakeLink(setup, clock, heard))
         return self.links[-1]
 
@@ -291,6 +294,16 @@ def test_gpus_that_are_asleep_are_not_woken() -> None:
     bench.asleep = False
     bench.pass_time(6)
     assert len(bench.links) == 1
+
+
+def test_a_reader_that_cannot_be_started_is_tried_again(bench: Bench) -> None:
+    bench.links[0].code = 1
+    bench.refusal = OSError("Resource temporarily unavailable")
+    bench.pass_time(20)
+    assert len(bench.links) == 1
+    bench.refusal = None
+    bench.pass_time(31)
+    assert len(bench.links) == 2
 
 
 def test_messages_that_were_dropped_make_everything_be_said_anew(bench: Bench) -> None:
