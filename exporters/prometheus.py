@@ -2,7 +2,8 @@
 """Prometheus text 0.0.4 and OpenMetrics 1.0, written from kept strings.
 
 A series' name and labels are written once per layout and a source's text once per batch; a scrape joins what is
-there. The content is what prometheus-client would write (tests hold the two together), about 50 times faster.
+there. The content is what prometheus-client would write (tests hold the two together), 20 to 30 times faster when
+every value has changed and no faster the first time.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,90 +1,144 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the rounds come to: medians, spreads, ratios, and the budgets of the design."""
 
+import math
 import os
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent.version import VERSION
-from tests.bench.contestants import GPUS
+from tests.bench.contestants import GPUS, LINKS
 from tests.bench.rounds import Round
 
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 _MIB_BUDGET = 96
 _SERIES_BUDGET = 300
 _P99_BUDGET = 5.0
 _STARTUP_BUDGET = 0.5
 
+Rounds = Mapping[str, Sequence[Round]]
 
-def table(rounds: Mapping[str, Sequence[Round]]) -> str:
-    """Write the comparison: medians over rounds, with the range where it matters."""
+
+def table(rounds: Rounds) -> str:
+    """Write the comparison: medians over the rounds and their range. p99 and the slowest are of all scrapes."""
+    scrapes = min(sum(len(one.latencies) for one in some) for some in rounds.values())
     rows: list[tuple[str, Callable[[Sequence[Round]], str]]] = [
         ("CPU, % of a core", lambda some: _spread([one.cpu for one in some], 2)),
-        ("scrape p50, ms", lambda some: f"{_quantile(some, 0.5):.1f}"),
-        ("scrape p99, ms", lambda some: f"{_quantile(some, 0.99):.1f}"),
-        ("scrape max, ms", lambda some: f"{_quantile(some, 1.0):.1f}"),
+        ("scrape p50, ms", lambda some: _spread([quantile(one.latencies, 0.5) for one in some], 1)),
+        (f"scrape p99 of {scrapes}, ms", lambda some: f"{p99(some):.1f}"),
+        ("slowest scrape, ms", lambda some: _spread([max(one.latencies) for one in some], 1)),
         ("resident, all processes, MiB", lambda some: _spread([one.rss for one in some], 1)),
-        ("of that in proportion (PSS), MiB", lambda some: _spread([one.pss for one in some], 1)),
+        ("the same, shared pages divided (PSS), MiB", lambda some: _spread([one.pss for one in some], 1)),
         ("start to first complete scrape, s", lambda some: _spread([one.startup for one in some], 2)),
-        ("series", lambda some: str(some[-1].series)),
-        ("bytes of a scrape, compressed", lambda some: f"{some[-1].size} / {some[-1].compressed}"),
+        ("series", lambda some: f"{some[-1].series:,}"),
+        ("series per GPU", lambda some: f"{some[-1].series / GPUS:.0f}"),
+        ("bytes of a scrape", lambda some: f"{some[-1].size:,}"),
+        ("bytes, compressed", lambda some: f"{some[-1].compressed:,}"),
         ("NVML calls a second", lambda some: f"{statistics.median(one.calls for one in some):.0f}"),
     ]
-    lines = [f"| | {' | '.join(rounds)} |", "|---|" + "---|" * len(rounds)]
-    lines += [f"| {name} | {' | '.join(write(some) for some in rounds.values())} |" for name, write in rows]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"| | {' | '.join(rounds)} |",
+            "|---|" + "---:|" * len(rounds),
+            *(f"| {name} | {' | '.join(write(some) for some in rounds.values())} |" for name, write in rows),
+        ]
+    )
 
 
-def budgets(rounds: Mapping[str, Sequence[Round]]) -> str:
-    """Hold the figures against the budgets of the design, section 8."""
-    ours = {name: some for name, some in rounds.items() if name.startswith("joulespan")}
-    peers = {name: some for name, some in rounds.items() if name not in ours}
+def ratios(rounds: Rounds) -> str:
+    """Write ours over theirs, from the medians of one run; empty where one side is missing."""
+    ours, peers = _sides(rounds)
+    rows = [
+        f"| {name} / {peer} | {cpu(some) / cpu(theirs):.2f} | {p99(some) / p99(theirs):.2f} |"
+        for name, some in ours.items()
+        for peer, theirs in peers.items()
+    ]
+    return "\n".join(["| ratio | CPU | scrape p99 |", "|---|---:|---:|", *rows]) if rows else ""
+
+
+def budgets(rounds: Rounds) -> str:
+    """Hold the figures against the budgets of docs/performance.md."""
+    ours, peers = _sides(rounds)
     lines = []
     for name, some in ours.items():
-        cpu = statistics.median(one.cpu for one in some)
         for peer, theirs in peers.items():
-            other = statistics.median(one.cpu for one in theirs)
-            lines.append(_line(f"{name}: CPU below {peer}", cpu / other, 1.0, "x"))
-            lines.append(f"- {name}: scrape p99 {_quantile(some, 0.99) / _quantile(theirs, 0.99):.2f} x of {peer}")
-        lines.append(_line(f"{name}: scrape p99", _quantile(some, 0.99), _P99_BUDGET, "ms"))
-        lines.append(_line(f"{name}: resident", max(one.rss for one in some), _MIB_BUDGET, "MiB"))
-        lines.append(_line(f"{name}: series per GPU", some[-1].series / GPUS, _SERIES_BUDGET, ""))
+            verdict = _verdict(cpu(some) < cpu(theirs))
+            lines.append(f"- {name}: CPU {cpu(some):.2f} %, below {cpu(theirs):.2f} % of {peer}: {verdict}")
+        resident = max(one.rss for one in some)
+        series = math.ceil(max(one.series for one in some) / GPUS)
         startup = statistics.median(one.startup for one in some)
-        lines.append(_line(f"{name}: first complete scrape", startup, _STARTUP_BUDGET, "s"))
+        lines += [
+            f"- {name}: {what} {value} of at most {limit}: {_verdict(within)}"
+            for what, value, limit, within in (
+                ("scrape p99", f"{p99(some):.1f}", f"{_P99_BUDGET:g} ms", p99(some) <= _P99_BUDGET),
+                ("resident", f"{resident:.1f}", f"{_MIB_BUDGET} MiB", resident <= _MIB_BUDGET),
+                ("series per GPU", f"{series}", f"{_SERIES_BUDGET}", series <= _SERIES_BUDGET),
+                ("first scrape after", f"{startup:.2f}", f"{_STARTUP_BUDGET:g} s", startup <= _STARTUP_BUDGET),
+            )
+        ]
     return "\n".join(lines)
+
+
+def micro(title: str, cases: Sequence[tuple[str, float]]) -> str:
+    """Write a micro-benchmark; ratios are to its first case."""
+    first = cases[0][1]
+    rows = [f"| {name} | {took:.3f} | {took / first:.3f} |" for name, took in cases]
+    return "\n".join([f"| {title} | median, ms | ratio to the first |", "|---|---:|---:|", *rows])
 
 
 def machine() -> str:
     """Describe where this ran."""
     info = Path("/proc/cpuinfo").read_text()
-    model = next((line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")), "?")
+    models = (line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name"))
+    cores = len(os.sched_getaffinity(0))
+    try:
+        peer = f"nvitop-exporter {version('nvitop-exporter')}"
+    except PackageNotFoundError:
+        peer = "no nvitop-exporter"
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {model}, Python {platform.python_version()}, "
-        f"joulespan {VERSION}, nvitop-exporter {version('nvitop-exporter')}, mock NVML with {GPUS} H100"
+        f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores of {next(models, platform.machine())}, "
+        f"Python {platform.python_version()}, joulespan {VERSION}, {peer}, mock NVML with {GPUS} H100 of {LINKS} links"
     )
 
 
 def fill(path: Path, text: str) -> None:
-    """Put the text between the marks of a Markdown file."""
-    begin, end = "<!-- bench:begin -->", "<!-- bench:end -->"
-    head, _, rest = path.read_text("utf-8").partition(begin)
-    _, _, tail = rest.partition(end)
-    path.write_text(f"{head}{begin}\n{text}\n{end}{tail}", "utf-8")
+    """Put the text between the marks of a Markdown file. Raises ValueError when they are not there."""
+    page = path.read_text("utf-8")
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path}: no {BEGIN} and {END}")
+    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", "utf-8")
 
 
-def _line(what: str, value: float, budget: float, unit: str) -> str:
-    verdict = "within" if value <= budget else "**OVER**"
-    return f"- {what}: {value:.2f} {unit} of {budget:g} {unit}: {verdict}".replace("  ", " ")
+def cpu(rounds: Sequence[Round]) -> float:
+    """Percent of a core, the median over rounds."""
+    return statistics.median(one.cpu for one in rounds)
+
+
+def p99(rounds: Sequence[Round]) -> float:
+    """ms, over all scrapes of the rounds."""
+    return quantile([latency for one in rounds for latency in one.latencies], 0.99)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Give the smallest value that at least this share does not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def _sides(rounds: Rounds) -> tuple[Rounds, Rounds]:
+    ours = {name: some for name, some in rounds.items() if name.startswith("joulespan")}
+    return ours, {name: some for name, some in rounds.items() if name not in ours}
+
+
+def _verdict(within: bool) -> str:
+    return "within" if within else "**OVER**"
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
-    median = statistics.median(values)
-    return f"{median:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
-def _quantile(rounds: Sequence[Round], share: float) -> float:
-    latencies = sorted(latency for one in rounds for latency in one.latencies)
-    return latencies[min(int(share * len(latencies)), len(latencies) - 1)]
+    median = f"{statistics.median(values):.{digits}f}"
+    return f"{median} ({min(values):.{digits}f} to {max(values):.{digits}f})" if len(values) > 1 else median
