@@ -2,6 +2,7 @@
 """Metrics as objects: called with an entity and a value, a metric makes a sample."""
 
 import re
+from functools import cache
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from agent.entity import Attr, Entity, attributes_of
@@ -119,6 +120,7 @@ def prometheus_name(name: str, unit: Unit, kind: type[Metric[Any]]) -> str:
     return "_".join([*words, "total"] if kind.monotonic else words)
 
 
+@cache
 def label_name(attribute: str) -> str:
     """Derive the Prometheus label of an attribute: `hw.id` becomes `hw_id`."""
     return re.sub(r"[^a-zA-Z0-9_]", "_", attribute)
