@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attributes of OTLP: from messages to Python values, and from Python values to bytes."""
+
+from collections.abc import Iterable, Sequence
+from struct import Struct
+from typing import Any, TypeAlias
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from agent.otlp.protobuf import field, varint
+
+Value: TypeAlias = "str | bool | int | float | bytes | list[Value] | dict[str, Value] | None"
+"""What an attribute can be."""
+
+_DOUBLE = Struct("<d")
+_STRING_VALUE, _ARRAY_VALUE = 1, 5
+_INT_TAG, _DOUBLE_TAG = b"\x18", b"\x21"
+_SPAN_ATTRIBUTES = 9
+_KEY, _VALUE = 1, 2
+_UINT64 = (1 << 64) - 1
+
+
+def attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
+    """Read attributes; of a key that comes twice the first counts, as the specification asks for unique keys."""
+    found: dict[str, Value] = {}
+    for pair in pairs:
+        key = pair.key
+        if key not in found:
+            found[key] = value(pair.value)
+    return found
+
+
+def value(any_value: AnyValue) -> Value:
+    """Read one value; None when it is not set."""
+    kind = any_value.WhichOneof("value")
+    if kind is None:
+        return None
+    found: Any = getattr(any_value, kind)
+    if kind == "array_value":
+        return [value(one) for one in found.values]
+    if kind == "kvlist_value":
+        return attributes(found.values)
+    return found  # type: ignore[no-any-return]
+
+
+def span_attribute(key: str, told: "float | int | str | Sequence[str]") -> bytes:
+    """Encode an attribute as a field of a Span, to be appended to its bytes. An int must fit 64 bits."""
+    return field(_SPAN_ATTRIBUTES, field(_KEY, key.encode()) + field(_VALUE, _encoded(told)))
+
+
+def _encoded(told: "float | int | str | Sequence[str]") -> bytes:
+    if isinstance(told, float):
+        return _DOUBLE_TAG + _DOUBLE.pack(told)
+    if isinstance(told, int):
+        return _INT_TAG + varint(told & _UINT64)
+    if isinstance(told, str):
+        return field(_STRING_VALUE, told.encode())
+    return field(_ARRAY_VALUE, b"".join(field(1, field(_STRING_VALUE, one.encode())) for one in told))
