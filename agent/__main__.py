@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from agent.config import Config, load
+from agent.config import Config
+from agent.config_file import load
 from agent.errors import ConfigError
 from agent.version import VERSION
 

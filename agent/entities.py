@@ -286,8 +286,20 @@ class CollectorFailure(NamedTuple):
 class Receiver(NamedTuple):
     """What became of what a receiver took in."""
 
-    receiver: Annotated[str, Attr("receiver", "Name of the receiver")]
-    outcome: Annotated[str, Attr("outcome", "accepted, forwarded, refused, dropped")]
+    receiver: Annotated[str, Attr("receiver", "otlp_grpc, otlp_http")]
+    outcome: Annotated[
+        str,
+        Attr("outcome", "accepted, refused; of what was accepted: forwarded, dropped, not_forwarded (nowhere to go)"),
+    ]
+    reason: Annotated[str | None, Attr("reason", "Why: malformed; full, refused, stopped")] = None
+
+
+class ReceiverRefusal(NamedTuple):
+    """Whole requests that a receiver refused."""
+
+    receiver: Annotated[str, Attr("receiver", "otlp_grpc, otlp_http")]
+    signal: Annotated[str, Attr("signal", "traces, metrics, logs")]
+    reason: Annotated[str, Attr("reason", "malformed, too_large, busy, unsupported, unauthenticated")]
 
 
 class ExporterOutcome(NamedTuple):
@@ -366,3 +378,54 @@ class RequestCause(NamedTuple):
     """Slow requests, by cause."""
 
     cause: Annotated[str, Attr("cause", "What made the request slow")]
+
+
+class RequestTokens(NamedTuple):
+    """Tokens of the requests of one engine, model and tenant, by what they are."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")]
+    tenant: Annotated[str | None, Attr("tenant", "Who asked")]
+    type: Annotated[
+        str,
+        Attr(
+            "gen_ai.token.type",
+            "of requests, input: prompt tokens not known to come from the cache; cached: prompt tokens that did; "
+            "output; reasoning: those of the output that are reasoning",
+        ),
+    ]
+
+
+class RequestFinish(NamedTuple):
+    """Finished requests of one engine, model and tenant, by why they ended."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")]
+    tenant: Annotated[str | None, Attr("tenant", "Who asked")]
+    finish: Annotated[
+        str | None, Attr("finish_reason", "The engine's word, stop, length, abort, …; error where it failed without")
+    ] = None
+
+
+class RequestGap(NamedTuple):
+    """Requests of an engine of which something is not known."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    reason: Annotated[str, Attr("reason", "Why it is not known")]
+
+
+class RequestName(NamedTuple):
+    """Requests by which of their names found no room."""
+
+    attribute: Annotated[
+        str,
+        Attr("attribute", "engine, model, tenant, finish, or class: the combination of engine, model and tenant"),
+    ]
+
+
+class EngineGpu(NamedTuple):
+    """A GPU or MIG instance that an engine uses."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    gpu: Annotated[str, Attr("hw.id", "NVML UUID of the GPU or MIG instance")]
+    source: Annotated[str, Attr("source", "How it is known")]

@@ -2,6 +2,7 @@
 """Metrics as objects: called with an entity and a value, a metric makes a sample."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -24,6 +25,43 @@ class Sample(NamedTuple):
 
     series: Series
     value: float
+
+
+class Exemplar(NamedTuple):
+    """One of the observations in a bucket: its value in the metric's unit, when it was made, and its span.
+
+    Ids are lower-case hex: 32 digits of the trace, 16 of the span.
+    """
+
+    value: float
+    trace_id: str
+    span_id: str
+    time_unix_ns: int
+
+
+class Distribution(NamedTuple):
+    """What a series of a histogram observed since its source began: cumulative in time.
+
+    `counts` are per bucket and not added up, the last is that of infinity, so there is one more than the metric has
+    buckets; `total` is the sum of what was observed, in the metric's unit; there is an exemplar or None per bucket.
+    """
+
+    series: Series
+    counts: Sequence[int]
+    total: float
+    exemplars: Sequence[Exemplar | None]
+
+    @property
+    def buckets(self) -> tuple[float, ...]:
+        """The upper bounds of its buckets, without infinity."""
+        metric = self.series.metric
+        assert isinstance(metric, Histogram)
+        return metric.buckets
+
+    @property
+    def observations(self) -> int:
+        """How many values were observed."""
+        return sum(self.counts)
 
 
 class Metric(Generic[E]):
@@ -100,6 +138,17 @@ class Histogram(Metric[E]):
         """Define a histogram; `buckets` are ascending upper bounds in its unit, without infinity."""
         super().__init__(name, unit, entity, brief)
         self.buckets = buckets
+
+    def distribution(
+        self, entity: E, counts: Sequence[int], total: float, exemplars: Sequence[Exemplar | None] = ()
+    ) -> Distribution:
+        """Say what was observed of this entity; see Distribution. Raises ValueError where the buckets do not fit."""
+        wanted = len(self.buckets) + 1
+        exemplars = exemplars or (None,) * wanted
+        if (len(counts), len(exemplars)) != (wanted, wanted):
+            message = f"{self.name}: {len(counts)} counts and {len(exemplars)} exemplars for {wanted} buckets"
+            raise ValueError(message)
+        return Distribution(self.series(entity), counts, total, exemplars)
 
 
 def prometheus_name(name: str, unit: Unit, kind: type[Metric[Any]]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from agent.clock import NS, Clock
 from agent.errors import NotSupported
-from agent.metric import Sample
+from agent.metric import Distribution, Sample
 from agent.rounds import Rounds
 from agent.runs import Runs
 from agent.snapshot import Snapshots, Source
@@ -20,7 +20,7 @@ class HostCollector(NamedTuple):
 
     name: str
     period: float
-    read: Callable[[], Iterable[Sample]]
+    read: Callable[[], Iterable[Sample | Distribution]]
 
 
 class Scheduler:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from agent.metric import Sample, Series
+from agent.metric import Distribution, Sample, Series
 
 
 class Source(NamedTuple):
@@ -19,17 +19,25 @@ class Batch(NamedTuple):
     """What one source said at one time (ns, monotonic). A value of None is absent.
 
     `series` is the same object as long as the source names the same series, so that work can be kept per layout.
+    The series of histograms are not in it: they are in `distributions`, of which each may be the object that it was
+    in the batch before, when nothing was observed since.
     """
 
     series: tuple[Series, ...]
     values: Sequence[float | None]
     time: int
+    distributions: tuple[Distribution, ...] = ()
 
     def samples(self) -> Iterator[Sample]:
         """Give the samples that have a value."""
         for series, value in zip(self.series, self.values, strict=True):
             if value is not None:
                 yield Sample(series, value)
+
+    def series_count(self) -> int:
+        """Count what it says as Prometheus does: a histogram has a series for each bucket, its sum and its count."""
+        histograms = sum(len(one.counts) + 2 for one in self.distributions)
+        return len(self.values) - self.values.count(None) + histograms
 
 
 class Snapshot(NamedTuple):
@@ -38,13 +46,18 @@ class Snapshot(NamedTuple):
     batches: Mapping[Source, Batch]
 
     def samples(self) -> Iterator[Sample]:
-        """Give every sample."""
+        """Give every sample; what histograms observed is no sample."""
         for batch in self.batches.values():
             yield from batch.samples()
 
+    def distributions(self) -> Iterator[Distribution]:
+        """Give what every histogram observed."""
+        for batch in self.batches.values():
+            yield from batch.distributions
+
     def series_count(self) -> int:
-        """Count the samples."""
-        return sum(len(batch.values) - batch.values.count(None) for batch in self.batches.values())
+        """Count the series, as Prometheus does."""
+        return sum(batch.series_count() for batch in self.batches.values())
 
 
 EMPTY = Snapshot(MappingProxyType({}))
@@ -62,13 +75,20 @@ class Snapshots:
         """Replace the batches of these sources."""
         self.current = Snapshot(MappingProxyType({**self.current.batches, **batches}))
 
-    def put_samples(self, source: Source, samples: Iterable[Sample], time: int) -> None:
+    def put_samples(self, source: Source, samples: Iterable[Sample | Distribution], time: int) -> None:
         """Replace the batch of a source that gives samples, keeping its layout while it names the same series."""
-        found = list(samples)
+        found: list[Sample] = []
+        distributions: list[Distribution] = []
+        for one in samples:
+            if isinstance(one, Distribution):
+                distributions.append(one)
+            else:
+                found.append(one)
         series = tuple(sample.series for sample in found)
         if self._layouts.get(source) != series:
             self._layouts[source] = series
-        self.put({source: Batch(self._layouts[source], [float(sample.value) for sample in found], time)})
+        values = [float(sample.value) for sample in found]
+        self.put({source: Batch(self._layouts[source], values, time, tuple(distributions))})
 
     def drop(self, gone: Callable[[Source], bool]) -> None:
         """Forget the sources for which `gone` holds."""

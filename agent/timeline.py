@@ -2,14 +2,16 @@
 """The timeline: a bounded history of cumulative counters and states, stamped by one clock.
 
 Each source has a ring of times and a ring of rows of values, so that a window of a series is a slice and the
-memory is known from the start: retention / step * series * 8 bytes.
+memory is known from the start: retention / step * series * 8 bytes, step being that of the source.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from math import nan
 
+from agent.clock import NS
 from agent.metric import Series
 from agent.snapshot import Source
 
@@ -17,10 +19,11 @@ from agent.snapshot import Source
 class Ring:
     """A history of rows of values that all belong to the same times."""
 
-    def __init__(self, series: tuple[Series, ...], capacity: int) -> None:
-        """Keep the last `capacity` rows."""
+    def __init__(self, series: tuple[Series, ...], capacity: int, age: int) -> None:
+        """Keep the last `capacity` rows, and none older than `age` ns before the last."""
         self.series = series
         self._capacity = capacity
+        self._age = age
         self._times = array("q")
         self._values = [array("d") for _ in series]
         self._start = 0
@@ -39,12 +42,16 @@ class Ring:
         """Add a row; one that is not newer than the last is refused. Returns whether it was taken."""
         if self._times and time <= self._times[-1]:
             return False
+        if len(values) != len(self._values):
+            raise ValueError("a row of another width")
         self._times.append(time)
         for column, value in zip(self._values, values, strict=True):
             column.append(nan if value is None else value)
         if len(self) > self._capacity:
             self._start += 1
             self.overwritten += 1
+        while self._times[self._start] < time - self._age:
+            self._start += 1
         # Old rows are cut off in one go, so that a row costs O(1) on average.
         if self._start > self._capacity // 4 + 16:
             del self._times[: self._start]
@@ -63,8 +70,19 @@ class Ring:
 class Timeline:
     """The rings of all sources, looked up by series."""
 
-    def __init__(self, retention: float, step: float, max_sources: int = 1024) -> None:
-        """Keep `retention` seconds at one row each `step` seconds, of at most `max_sources` sources."""
+    def __init__(
+        self,
+        retention: float,
+        step: float,
+        max_sources: int = 1024,
+        guard: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Keep `retention` seconds at one row each `step` seconds, of at most `max_sources` sources.
+
+        With `guard`, a lock, windows can be cut in another thread than the one that appends.
+        """
+        self._guard = guard or nullcontext()
+        self._age = int(retention * NS)
         self._capacity = max(int(retention / step), 2)
         self._max_sources = max_sources
         self._rings: dict[Source, Ring] = {}
@@ -79,13 +97,17 @@ class Timeline:
                 self.refused += 1
                 return
             ring = self._start(source, series)
-        if not ring.append(time, values):
-            self.refused += 1
+        with self._guard:
+            if not ring.append(time, values):
+                self.refused += 1
 
     def window(self, series: Series, since: int, until: int) -> tuple["array[int]", "array[float]"]:
         """Cut out the history of a series; empty when there is none."""
         place = self._places.get(series)
-        return (array("q"), array("d")) if place is None else place[0].window(place[1], since, until)
+        if place is None:
+            return array("q"), array("d")
+        with self._guard:
+            return place[0].window(place[1], since, until)
 
     def fill(self) -> float:
         """Share of the fullest ring that is in use."""
@@ -95,6 +117,6 @@ class Timeline:
         old = self._rings.get(source)
         if old is not None:
             self._places = {name: place for name, place in self._places.items() if place[0] is not old}
-        ring = self._rings[source] = Ring(series, self._capacity)
+        ring = self._rings[source] = Ring(series, self._capacity, self._age)
         self._places.update({name: (ring, column) for column, name in enumerate(series)})
         return ring

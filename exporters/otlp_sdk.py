@@ -11,14 +11,15 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics import export as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from agent.errors import ConfigError
-from agent.metric import Metric, UpDownCounter
+from agent.metric import Exemplar, Metric, UpDownCounter
 from agent.version import VERSION
-from exporters.otlp_points import Push
+from exporters.otlp_points import HistogramPoint, Push
 from exporters.otlp_settings import OtlpSettings
 
 _RETRYABLE = frozenset(
@@ -26,6 +27,7 @@ _RETRYABLE = frozenset(
 )
 """gRPC codes after which the OTLP specification has a client try again. After any other it must not."""
 
+_CUMULATIVE = sdk.AggregationTemporality.CUMULATIVE
 _LOGGERS = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.exporter.otlp.proto.http.metric_exporter")
 
 
@@ -73,15 +75,44 @@ class Backend:
         found: dict[Metric[Any], list[sdk.NumberDataPoint]] = {}
         for metric, attributes, start, time, value in push.points():
             found.setdefault(metric, []).append(sdk.NumberDataPoint(attributes, start, time, value, ()))
-        metrics = [sdk.Metric(one.name, one.brief, one.unit.ucum, _typed(one, points)) for one, points in found.items()]
+        histograms: dict[Metric[Any], list[sdk.HistogramDataPoint]] = {}
+        for point in push.histograms():
+            histograms.setdefault(point.distribution.series.metric, []).append(_histogram(point))
+        metrics = [_metric(one, _typed(one, points)) for one, points in found.items()]
+        metrics += [_metric(one, sdk.Histogram(points, _CUMULATIVE)) for one, points in histograms.items()]
         scoped = sdk.ScopeMetrics(self._scope, metrics, "")
         return sdk.MetricsData([sdk.ResourceMetrics(self._resource, [scoped], "")])
 
 
+def _metric(metric: Metric[Any], data: sdk.Sum | sdk.Gauge | sdk.Histogram) -> sdk.Metric:
+    return sdk.Metric(metric.name, metric.brief, metric.unit.ucum, data)
+
+
 def _typed(metric: Metric[Any], points: list[sdk.NumberDataPoint]) -> sdk.Sum | sdk.Gauge:
     if metric.monotonic or isinstance(metric, UpDownCounter):
-        return sdk.Sum(points, sdk.AggregationTemporality.CUMULATIVE, metric.monotonic)
+        return sdk.Sum(points, _CUMULATIVE, metric.monotonic)
     return sdk.Gauge(points)
+
+
+def _histogram(point: HistogramPoint) -> sdk.HistogramDataPoint:
+    (_, counts, total, exemplars), named, start, time = point
+    return sdk.HistogramDataPoint(
+        named,
+        start,
+        time,
+        point.distribution.observations,
+        total,
+        counts,
+        point.distribution.buckets,
+        min=None,  # type: ignore[arg-type]  # optional in OTLP, and left out when None
+        max=None,  # type: ignore[arg-type]
+        exemplars=[_exemplar(one) for one in exemplars if one],
+    )
+
+
+def _exemplar(exemplar: Exemplar) -> SdkExemplar:
+    value, trace_id, span_id, time = exemplar
+    return SdkExemplar({}, float(value), time, int(span_id, 16), int(trace_id, 16))
 
 
 def _exporter(settings: OtlpSettings, protocol: str, tell: Callable[[str], None]) -> sdk.MetricExporter:

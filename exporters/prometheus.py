@@ -3,20 +3,27 @@
 
 A series' name and labels are written once per layout and a source's text once per batch; a scrape joins what is
 there. The content is what prometheus-client would write (tests hold the two together), 20 to 30 times faster when
-every value has changed and no faster the first time.
+every value has changed and no faster the first time. Only OpenMetrics has exemplars, and there are no `_created`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from itertools import accumulate
 from math import isfinite
 from typing import Any, NamedTuple
 
 import msgspec
+from prometheus_client.utils import floatToGoString
 
 from agent.catalogue import METRICS
+from agent.clock import NS
 from agent.entity import attributes
-from agent.metric import Counter, Metric, Series, label_name
+from agent.metric import Counter, Distribution, Exemplar, Metric, Series, label_name
 from agent.snapshot import Batch, Snapshot, Source
+
+_LONGEST_EXEMPLAR = 128
+"""Characters in the names and values of an exemplar's labels; OpenMetrics 1.0 allows no more."""
+_MS = NS // 1000
 
 
 class Format(Enum):
@@ -34,11 +41,26 @@ class _Run(NamedTuple):
     lines: Sequence[bytes]
 
 
+class _Histogram(NamedTuple):
+    """A series of a histogram: its lines with places for numbers, and its text in the formats asked for so far."""
+
+    distribution: Distribution
+    template: bytes
+    texts: dict[Format, bytes]
+
+    def text(self, form: Format) -> bytes:
+        text = self.texts.get(form)
+        if text is None:
+            text = self.texts[form] = _histogram_text(self.template, self.distribution, form)
+        return text
+
+
 class _Kept(NamedTuple):
     series: tuple[Series, ...]
     runs: Sequence[_Run]
     batch: Batch
     texts: Sequence[tuple[Metric[Any], bytes]]
+    histograms: Mapping[Series, _Histogram]
 
 
 class PrometheusWriter:
@@ -49,18 +71,14 @@ class PrometheusWriter:
         labels = _labels((label_name(name), value) for name, value in resource.items())
         self._target = f"target_info{labels} 1.0\n".encode("utf-8", "replace")
         self._kept: dict[Source, _Kept] = {}
+        self._asked: set[Format] = set()
         self._headers = {(form, metric): _header(metric, form) for form in Format for metric in METRICS.values()}
 
     def write(self, snapshot: Snapshot, form: Format, more: str = "") -> bytes:
         """Write every sample, families together and in the order of the catalogue; then `more` families."""
+        self._asked.add(form)
         self.prepare(snapshot)
-        families: dict[Metric[Any], list[bytes]] = {}
-        for kept in self._kept.values():
-            for metric, text in kept.texts:
-                if metric in families:
-                    families[metric].append(text)
-                else:
-                    families[metric] = [text]
+        families = self._families(form)
         parts = [_TARGET_HEADERS[form], self._target]
         for metric in METRICS.values():
             if metric in families:
@@ -75,12 +93,39 @@ class PrometheusWriter:
         """Write what changed since the last time, so that a scrape has only to join."""
         self._kept = {source: self._keep(source, batch) for source, batch in snapshot.batches.items()}
 
+    def _families(self, form: Format) -> dict[Metric[Any], list[bytes]]:
+        families: dict[Metric[Any], list[bytes]] = {}
+        for kept in self._kept.values():
+            for metric, text in kept.texts:
+                if metric in families:
+                    families[metric].append(text)
+                else:
+                    families[metric] = [text]
+            for series, histogram in kept.histograms.items():
+                families.setdefault(series.metric, []).append(histogram.text(form))
+        return families
+
     def _keep(self, source: Source, batch: Batch) -> _Kept:
         kept = self._kept.get(source)
         if kept is not None and kept.batch is batch:
             return kept
         runs = kept.runs if kept is not None and kept.series is batch.series else _runs(batch.series)
-        return _Kept(batch.series, runs, batch, _texts(runs, batch.values))
+        histograms = self._histograms(kept.histograms if kept is not None else {}, batch.distributions)
+        return _Kept(batch.series, runs, batch, _texts(runs, batch.values), histograms)
+
+    def _histograms(
+        self, before: Mapping[Series, _Histogram], distributions: Iterable[Distribution]
+    ) -> dict[Series, _Histogram]:
+        """Keep what is the same object as before, and write the rest in the formats that were asked for."""
+        found: dict[Series, _Histogram] = {}
+        for one in distributions:
+            kept = before.get(one.series)
+            if kept is None or kept.distribution is not one:
+                kept = _Histogram(one, _template(one) if kept is None else kept.template, {})
+                for form in self._asked:
+                    kept.text(form)
+            found[one.series] = kept
+        return found
 
 
 def _runs(series: tuple[Series, ...]) -> list[_Run]:
@@ -110,6 +155,35 @@ def _texts(runs: Sequence[_Run], values: Sequence[float | None]) -> list[tuple[M
         if parts:
             found.append((metric, b"".join(parts)))
     return found
+
+
+def _template(distribution: Distribution) -> bytes:
+    """Write the lines of a histogram: a place for the count and the exemplar of each bucket, the sum and the count."""
+    metric, entity = distribution.series
+    name, pairs = metric.prometheus, [(label_name(name), value) for name, value in attributes(entity)]
+    bounds = [*map(floatToGoString, distribution.buckets), "+Inf"]
+    buckets = [f"{name}_bucket{_labels([*pairs, ('le', bound)])}".replace("%", "%%") + " %d%b\n" for bound in bounds]
+    labels = _labels(pairs).replace("%", "%%")
+    return "".join([*buckets, f"{name}_sum{labels} %b\n{name}_count{labels} %d\n"]).encode("utf-8", "replace")
+
+
+def _histogram_text(template: bytes, distribution: Distribution, form: Format) -> bytes:
+    _, counts, total, exemplars = distribution
+    told = map(_exemplar, exemplars) if form is Format.OPENMETRICS else [b""] * len(counts)
+    up_to = list(accumulate(counts))
+    numbers = [one for pair in zip(up_to, told, strict=True) for one in pair]
+    return template % (*numbers, _number(float(total)), up_to[-1])
+
+
+def _exemplar(exemplar: Exemplar | None) -> bytes:
+    if exemplar is None:
+        return b""
+    value, trace_id, span_id, time = exemplar
+    if len(f"trace_id{trace_id}span_id{span_id}") > _LONGEST_EXEMPLAR:
+        return b""
+    labels = _labels((("trace_id", trace_id), ("span_id", span_id)))
+    when = f"{time // NS}.{time % NS // _MS:03d}"
+    return b" # %b %b %b" % (labels.encode("utf-8", "replace"), _number(float(value)), when.encode())
 
 
 def _number(value: float | None) -> bytes:

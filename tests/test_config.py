@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import Address, Config, Duration, Section, load
+from agent.config import Address, Config, Duration, Section
+from agent.config_file import load
 from agent.errors import ConfigError
 
 CONTRACT = """

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
+from agent import config_file
 from agent.catalogue import METRICS
 from agent.commands.generate import files
 from agent.metric import label_name
+from agent.processors.annotation import ATTRIBUTES as SPAN_ATTRIBUTES
 
 ROOT = Path(__file__).parent.parent
 WRITTEN = sorted(
@@ -20,7 +21,7 @@ WRITTEN = sorted(
 )
 NAMES = {name for metric in METRICS.values() for name in (metric.name, metric.prometheus)}
 ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in metric.attributes}
-KNOWN = NAMES | ATTRIBUTES | {label_name(attribute) for attribute in ATTRIBUTES}
+KNOWN = NAMES | ATTRIBUTES | set(SPAN_ATTRIBUTES) | {label_name(attribute) for attribute in ATTRIBUTES}
 FILES = {"joulespan.service"}
 
 
@@ -34,7 +35,7 @@ def test_every_metric_that_is_named_exists(path: Path) -> None:
 def test_every_key_of_the_configuration_is_explained() -> None:
     text = (ROOT / "docs/configuration.md").read_text("utf-8")
     rows = [line for line in text.splitlines() if line.startswith(("| `", "Read and not"))]
-    for key in config._keys():
+    for key in config_file._keys():
         parts = key.split(".")
         written = [f"`{'.'.join(parts[:length])}`" for length in range(1, len(parts) + 1)]
         section, short = ".".join(parts[:-1]), f"`.{parts[-1]}`"

@@ -2,6 +2,8 @@
 """Names follow from the catalogue by rule, and the catalogue keeps to its own rules."""
 
 import re
+from itertools import pairwise
+from math import inf
 from typing import Any, get_type_hints
 
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.catalogue import METRICS, SECTIONS, metrics
-from agent.entities import Gpu, GpuInfo, GpuProcess, GpuProcessTask, MigInstance
+from agent.catalogue.requests import REQUEST_DURATION
+from agent.entities import Gpu, GpuInfo, GpuProcess, GpuProcessTask, MigInstance, RequestClass
 from agent.entity import Entity, attributes, attributes_of
 from agent.metric import Counter, Gauge, Histogram, Info, Metric, UpDownCounter, label_name, prometheus_name
 from agent.unit import Unit
@@ -105,11 +108,19 @@ def test_no_two_metrics_give_series_of_the_same_name() -> None:
         ("gen_ai.server.request.duration", Histogram, "s", REQUEST),
         ("gen_ai.server.time_to_first_token", Histogram, "s", REQUEST),
         ("gen_ai.server.time_per_output_token", Histogram, "s", REQUEST),
+        ("joulespan.request.queue.duration", Histogram, "s", REQUEST),
+        ("joulespan.request.prefill.duration", Histogram, "s", REQUEST),
+        ("joulespan.request.decode.duration", Histogram, "s", REQUEST),
+        ("joulespan.request.tokens", Counter, "{token}", REQUEST | {"gen_ai.token.type"}),
+        ("joulespan.request.finished", Counter, "{request}", REQUEST | {"finish_reason"}),
+        ("joulespan.request.unmapped", Counter, "{request}", {"engine", "reason"}),
+        ("joulespan.request.repeated", Counter, "{span}", {"engine"}),
+        ("joulespan.request.names.dropped", Counter, "{request}", {"attribute"}),
         ("joulespan.request.slow", Counter, "{request}", {"cause"}),
         ("joulespan.collector.duration", Gauge, "s", {"collector"}),
         ("joulespan.collector.success", Gauge, "", {"collector"}),
         ("joulespan.collector.last_success", Gauge, "s", {"collector"}),
-        ("joulespan.receiver.spans", Counter, "{span}", {"receiver", "outcome"}),
+        ("joulespan.receiver.spans", Counter, "{span}", {"receiver", "outcome", "reason"}),
         ("joulespan.exporter.points", Counter, "{point}", {"exporter", "outcome"}),
     ],
 )
@@ -166,3 +177,20 @@ def test_a_series_is_the_same_object_each_time_and_the_memory_of_them_is_bounded
         gauge.series(GpuProcess(gpu, pid))
     assert len(gauge._memo) <= 4096
     assert gauge.series(GpuProcess(gpu, 0)) == first
+
+
+@EVERY
+def test_the_bounds_of_a_histogram_ascend_and_are_finite(metric: Metric[Any]) -> None:
+    bounds = metric.buckets if isinstance(metric, Histogram) else (1.0,)
+    assert all(0 < one < other < inf for one, other in pairwise((*bounds, 1e9)))
+
+
+def test_a_distribution_fits_the_buckets_of_its_metric_and_adds_up_what_was_observed() -> None:
+    entity, counts = RequestClass("vllm"), [1, 0, 4] + [0] * 12
+    told = REQUEST_DURATION.distribution(entity, counts, 7.5)
+    assert (told.observations, told.buckets, told.exemplars) == (5, REQUEST_DURATION.buckets, (None,) * 15)
+    assert told.series is REQUEST_DURATION.series(entity)
+    with pytest.raises(ValueError, match="14 counts and 15 exemplars for 15 buckets"):
+        REQUEST_DURATION.distribution(entity, counts[1:], 7.5)
+    with pytest.raises(ValueError, match="15 counts and 1 exemplars for 15 buckets"):
+        REQUEST_DURATION.distribution(entity, counts, 7.5, [None])

@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.catalogue.engine import REQUEST_DURATION
 from agent.catalogue.gpu import ENERGY, GPU_INFO, GPU_UTILIZATION, POWER, TEMPERATURE
 from agent.catalogue.health import XID
+from agent.catalogue.requests import REQUEST_DURATION
 from agent.promql import Expr, Regex, absent, increase, now, of, quantile, rate
 
 Tree: TypeAlias = "str | int | tuple[str, Tree, Tree]"

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.catalogue.gpu import ENERGY, POWER
-from agent.entities import Gpu
+from agent.catalogue.requests import REQUEST_DURATION
+from agent.entities import Gpu, RequestClass
+from agent.metric import Distribution
 from agent.snapshot import Batch, Snapshot, Snapshots, Source
 
 GPUS = [Gpu(f"GPU-{number}", f"gpu{number}") for number in range(3)]
@@ -67,6 +69,31 @@ def test_a_drop_that_meets_nothing_leaves_the_same_snapshot() -> None:
     held = snapshots.current
     snapshots.drop(lambda source: source == TWO)
     assert snapshots.current is held
+
+
+def observed(engine: str, *counts: int) -> Distribution:
+    return REQUEST_DURATION.distribution(RequestClass(engine), [*counts] + [0] * (15 - len(counts)), float(sum(counts)))
+
+
+def test_samples_and_distributions_of_one_source_are_kept_apart_and_told_by_it_as_a_whole() -> None:
+    snapshots = Snapshots()
+    one, two = observed("a", 1), observed("b", 2, 3)
+    snapshots.put_samples(ONE, [one, POWER(GPUS[0], 1), two, ENERGY(GPUS[0], 2)], 0)
+    assert [value for _, value in snapshots.current.samples()] == [1.0, 2.0]
+    assert list(snapshots.current.distributions()) == [one, two]
+    layout = snapshots.current.batches[ONE].series
+    snapshots.put_samples(ONE, [two, POWER(GPUS[0], 3), ENERGY(GPUS[0], 4)], 1)
+    assert snapshots.current.batches[ONE].series is layout
+    assert list(snapshots.current.distributions()) == [two]
+    snapshots.drop(ONE.__eq__)
+    assert not list(snapshots.current.distributions())
+
+
+def test_a_histogram_counts_as_the_series_that_prometheus_makes_of_it() -> None:
+    snapshots = Snapshots()
+    snapshots.put_samples(ONE, [POWER(GPUS[0], 1)], 0)
+    snapshots.put_samples(TWO, [observed("a"), observed("b", 1), ENERGY(GPUS[0], 1)], 0)
+    assert snapshots.current.series_count() == 2 + 2 * (14 + 1 + 2)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2), st.none() | st.floats(0, 9)), max_size=20))

@@ -11,6 +11,7 @@ from agent.entities import (
     Process,
     Queue,
     Receiver,
+    ReceiverRefusal,
     Reload,
 )
 from agent.metric import Counter, Gauge, Info, UpDownCounter
@@ -61,7 +62,18 @@ SERIES_DROPPED = Counter(
 )
 QUEUE_FILL = Gauge("joulespan.queue.utilization", Unit.RATIO, Queue, "Share of a bounded queue or ring that is in use.")
 QUEUE_DROPPED = Counter("joulespan.queue.dropped", Unit.ITEMS, Queue, "What a full queue dropped.")
-RECEIVER_SPANS = Counter("joulespan.receiver.spans", Unit.SPANS, Receiver, "Spans taken in, by what became of them.")
+RECEIVER_SPANS = Counter(
+    "joulespan.receiver.spans", Unit.SPANS, Receiver, "Spans that came in, by what became of them."
+)
+RECEIVER_POINTS = Counter(
+    "joulespan.receiver.points", Unit.POINTS, Receiver, "Metric points that came in, by what became of them."
+)
+RECEIVER_LOG_RECORDS = Counter(
+    "joulespan.receiver.log_records", Unit.ITEMS, Receiver, "Log records that came in, by what became of them."
+)
+RECEIVER_REFUSALS = Counter(
+    "joulespan.receiver.refusals", Unit.REQUESTS, ReceiverRefusal, "Whole requests that were refused, by why."
+)
 EXPORTER_POINTS = Counter(
     "joulespan.exporter.points", Unit.POINTS, ExporterOutcome, "Points given to an exporter, by what became of them."
 )

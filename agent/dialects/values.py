@@ -3,13 +3,14 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from math import isfinite
 
 from agent.otlp.values import Value
 
 NS = 1_000_000_000
 _DIGITS = 20
 _LONGEST = 256
+_AGES = 1e9
+"""Seconds, some 30 years: no duration of a request, and still a number of ns that fits 64 bits."""
 
 
 def count(value: Value) -> int | None:
@@ -29,7 +30,7 @@ def seconds(value: Value) -> float | None:
     if isinstance(value, str) and len(value) <= _DIGITS + _DIGITS:
         with suppress(ValueError):
             value = float(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _AGES:
         return float(value)
     return None
 

@@ -16,8 +16,10 @@ from agent.snapshot import Batch, Snapshots, Source
 from agent.timeline import Timeline
 
 LOG = logging.getLogger("joulespan.reader")
-TIMELINE = "gpu_energy"
-"""The collector whose every reading is kept in the timeline."""
+TIMELINE = frozenset({"gpu_energy", "gpu_utilization", "gpu_clocks"})
+"""The collectors whose every reading is kept in the timeline."""
+_FAST = "gpu_energy"
+"""The one among them that reports so often that nobody is told."""
 EVENTS, KERNEL = "nvml events", "kernel log"
 
 
@@ -57,7 +59,7 @@ class Intake:
                 self._other(message)
         if batches:
             self._snapshots.put(batches)
-            if any(source.collector != TIMELINE for source in batches):
+            if any(source.collector != _FAST for source in batches):
                 self.updated()
 
     def forget(self) -> None:
@@ -109,7 +111,7 @@ class Intake:
         source, series = found
         batches[source] = Batch(series, block.values, block.time)
         self._last_read[source.device] = block.time
-        if source.collector == TIMELINE:
+        if source.collector in TIMELINE:
             self._timeline.append(source, series, block.time, block.values)
 
     def _other(self, message: Any) -> None:  # noqa: C901 - one branch a message

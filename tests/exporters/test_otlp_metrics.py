@@ -5,21 +5,28 @@ import gzip
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import grpc
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from agent.catalogue.gpu import CLOCK
 from agent.catalogue.links import NVLINK_IO
 from agent.catalogue.own import BUILD_INFO, MEMORY
+from agent.catalogue.requests import REQUEST_DURATION
 from agent.clock import NS, FakeClock
-from agent.entities import BuildInfo, Gpu, GpuClock, NvLinkIo, Process
+from agent.entities import BuildInfo, Gpu, GpuClock, NvLinkIo, Process, RequestClass
 from agent.errors import ConfigError
-from agent.metric import Sample
+from agent.metric import Distribution, Exemplar, Sample
 from agent.snapshot import EMPTY, Snapshot, Snapshots, Source
 from exporters.otlp_metrics import OtlpMetrics, OtlpSettings, enabled
 from exporters.otlp_points import Observer
@@ -48,7 +55,7 @@ class Node:
         self.clock.advance(1)
         return self.say(NVLINK_IO(LINK, value))
 
-    def say(self, *samples: Sample, source: str = "nvlink") -> Snapshot:
+    def say(self, *samples: Sample | Distribution, source: str = "nvlink") -> Snapshot:
         self._snapshots.put_samples(Source(source), samples, self.clock.now)
         return self._snapshots.current
 
@@ -62,6 +69,45 @@ def pushing(node: Node, endpoint: str, **settings: object) -> Iterator[OtlpMetri
         yield exporter
     finally:
         exporter.stop(1)
+
+
+@contextmanager
+def received(protocol: str) -> Iterator[tuple[str, Callable[[], list[ExportMetricsServiceRequest]]]]:
+    """A back end that keeps the messages it gets: its address, and what they were."""
+    if protocol == "grpc":
+        with keeping() as (endpoint, messages):
+            yield endpoint, lambda: messages
+    else:
+        with Answers(200).running() as server:
+            yield server.endpoint, lambda: [message(one.body) for one in server.requests]
+
+
+@contextmanager
+def keeping() -> Iterator[tuple[str, list[ExportMetricsServiceRequest]]]:
+    messages: list[ExportMetricsServiceRequest] = []
+
+    def export(request: ExportMetricsServiceRequest, _: object) -> ExportMetricsServiceResponse:
+        messages.append(request)
+        return ExportMetricsServiceResponse()
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        export, ExportMetricsServiceRequest.FromString, ExportMetricsServiceResponse.SerializeToString
+    )
+    service = "opentelemetry.proto.collector.metrics.v1.MetricsService"
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port}", messages
+    finally:
+        server.stop(None).wait()
+
+
+def message(body: bytes) -> ExportMetricsServiceRequest:
+    found = ExportMetricsServiceRequest()
+    found.ParseFromString(gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body)
+    return found
 
 
 def own(exporter: OtlpMetrics) -> dict[str, float]:
@@ -169,6 +215,83 @@ def test_no_series_starts_after_its_point_when_the_wall_clock_is_set_back() -> N
     node.clock.epoch -= 3600 * NS
     (point,) = observer.push(node.snapshot()).points()
     assert point.start == point.time
+
+
+def observed(*counts: int, tenant: str | None = None, exemplar: Exemplar | None = None) -> Distribution:
+    wanted = len(REQUEST_DURATION.buckets) + 1
+    exemplars = [exemplar] + [None] * (wanted - 1)
+    padded = [*counts] + [0] * (wanted - len(counts))
+    return REQUEST_DURATION.distribution(RequestClass("vllm", "qwen", tenant), padded, sum(counts) / 4, exemplars)
+
+
+def test_a_histogram_whose_count_falls_starts_at_its_last_observation_before_the_fall() -> None:
+    node = Node([])
+    observer = Observer(node.clock)
+    sent = []
+    for counts in ((5, 5), (5, 7), (12, 0), (1, 2), (3, 2)):
+        node.clock.advance(1)
+        (point,) = observer.push(node.say(observed(*counts))).histograms()
+        sent.append(point)
+    at = [point.time for point in sent]
+    assert [point.start for point in sent] == [at[0], at[0], at[0], at[2], at[2]]
+    assert [list(point.distribution.counts[:2]) for point in sent] == [[5, 5], [5, 7], [12, 0], [1, 2], [3, 2]]
+
+
+def test_a_histogram_keeps_its_start_among_new_ones_and_loses_it_when_it_vanishes() -> None:
+    node = Node([])
+    observer = Observer(node.clock)
+    (alone,) = observer.push(node.say(observed(1))).histograms()
+    node.clock.advance(1)
+    new, kept = observer.push(node.say(observed(1, tenant="acme"), observed(2))).histograms()
+    assert (kept.start, new.start) == (alone.time, new.time)
+    assert new.attributes == {"engine": "vllm", "gen_ai.request.model": "qwen", "tenant": "acme"}
+    assert "tenant" not in kept.attributes
+    observer.push(node.say(observed(1, tenant="acme")))
+    node.clock.advance(1)
+    (back,) = observer.push(node.say(observed(3))).histograms()
+    assert back.start == back.time
+
+
+def test_what_was_not_observed_since_is_sent_again_at_its_time() -> None:
+    node = Node([])
+    observer = Observer(node.clock)
+    snapshot = node.say(observed(3), NVLINK_IO(LINK, 1))
+    push = observer.push(snapshot)
+    node.clock.epoch += 17
+    assert list(observer.push(snapshot).histograms()) == list(push.histograms())
+    assert push.size() == 2
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_histogram_arrives_with_its_buckets_sum_start_and_the_trace_of_its_exemplar(
+    protocol: str,
+) -> None:
+    node = Node([])
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
+    exemplar = Exemplar(0.005, trace, span, 1_790_000_000_123_456_789)
+    snapshot = node.say(observed(1, 2, exemplar=exemplar), NVLINK_IO(LINK, 7))
+    at = node.clock.unix_ns(node.clock.now)
+    with received(protocol) as (endpoint, messages):
+        snapshots = iter([snapshot])
+        settings = OtlpSettings(endpoint=endpoint, protocol=protocol, interval=0.05)
+        exporter = OtlpMetrics(settings, RESOURCE, node.clock, lambda: next(snapshots, EMPTY))
+        exporter.start()
+        until(lambda: own(exporter)["exporter.points exported"] == 2)
+        exporter.stop(1)
+    (scoped,) = messages()[0].resource_metrics[0].scope_metrics
+    counter, metric = scoped.metrics
+    assert counter.name == "joulespan.nvlink.io"
+    assert (metric.name, metric.unit, metric.description) == (REQUEST_DURATION.name, "s", REQUEST_DURATION.brief)
+    assert metric.histogram.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    (point,) = metric.histogram.data_points
+    assert (point.start_time_unix_nano, point.time_unix_nano) == (at, at)
+    assert (point.count, point.sum, list(point.bucket_counts)) == (3, 0.75, [1, 2] + [0] * 13)
+    assert tuple(point.explicit_bounds) == REQUEST_DURATION.buckets
+    assert not point.HasField("min")
+    assert not point.HasField("max")
+    (sent,) = point.exemplars
+    assert (sent.trace_id.hex(), sent.span_id.hex(), sent.as_double) == (trace, span, 0.005)
+    assert sent.time_unix_nano == exemplar.time_unix_ns
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

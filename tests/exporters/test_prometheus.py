@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our text is what prometheus-client would write, and what it reads back."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from math import inf, isnan, nan
 from typing import Any
@@ -9,17 +10,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.core import (
+    Exemplar as TheirExemplar,
+)
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from agent.catalogue.gpu import CLOCK, ENERGY, MEMORY_USAGE, POWER, PROCESS_MEMORY
 from agent.catalogue.health import XID
-from agent.entities import Gpu, GpuClock, GpuProcess, GpuXid
+from agent.catalogue.requests import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
+from agent.entities import Gpu, GpuClock, GpuProcess, GpuXid, RequestClass
 from agent.entity import attributes
-from agent.metric import Counter, Sample, label_name
+from agent.metric import Counter, Distribution, Exemplar, Histogram, Sample, label_name
 from agent.snapshot import Batch, Snapshot, Snapshots, Source
 from exporters.prometheus import Format, PrometheusWriter
 
@@ -34,9 +46,10 @@ READ: dict[Format, Callable[[str], Iterable[Metric]]] = {
 class Reference(Collector):
     """The same samples as families of prometheus-client."""
 
-    def __init__(self, resource: dict[str, str], samples: list[Sample]) -> None:
+    def __init__(self, resource: dict[str, str], samples: list[Sample], distributions: list[Distribution]) -> None:
         self._resource = resource
         self._samples = samples
+        self._distributions = distributions
 
     def collect(self) -> Iterator[Metric]:
         brief = "What is measured: the attributes of the OpenTelemetry resource."
@@ -49,17 +62,34 @@ class Reference(Collector):
             labels = [label_name(name) for name, _ in pairs]
             family = families.setdefault(metric.name, kind(metric.prometheus, metric.brief, labels=labels, unit=unit))
             family.add_metric([text for _, text in pairs], value)
+        for (metric, entity), counts, total, exemplars in self._distributions:
+            pairs = attributes(entity)
+            labels = [label_name(name) for name, _ in pairs]
+            made = HistogramMetricFamily(metric.prometheus, metric.brief, labels=labels, unit=metric.unit.suffix)
+            family = families.setdefault(metric.name, made)
+            bounds = (*getattr(metric, "buckets"), inf)  # noqa: B009 - every metric here is a histogram
+            buckets = [
+                (le, sum(counts[: place + 1]), one and theirs(one))
+                for place, (le, one) in enumerate(zip(map(floatToGoString, bounds), exemplars, strict=True))
+            ]
+            family.add_metric([text for _, text in pairs], buckets, total)
         yield from families.values()
 
 
-def written(samples: list[Sample], form: Format, resource: dict[str, str] | None = None) -> str:
+def theirs(exemplar: Exemplar) -> TheirExemplar:
+    """The same as prometheus-client has it. Its times are of ms as ours are."""
+    labels = {"trace_id": exemplar.trace_id, "span_id": exemplar.span_id}
+    return TheirExemplar(labels, exemplar.value, exemplar.time_unix_ns // 1_000_000 / 1000)
+
+
+def written(samples: Iterable[Sample | Distribution], form: Format, resource: dict[str, str] | None = None) -> str:
     """Write samples of one source."""
     snapshots = Snapshots()
     snapshots.put_samples(Source("test"), samples, 0)
     return PrometheusWriter(resource or {}).write(snapshots.current, form).decode()
 
 
-def content(text: str, form: Format) -> list[tuple[str, str, str, str, list[tuple[str, list[tuple[str, str]], str]]]]:
+def content(text: str, form: Format) -> list[tuple[str, str, str, str, list[tuple[object, ...]]]]:
     """What a parser makes of it, in an order that does not matter; NaN equals NaN."""
     return sorted(
         (
@@ -67,10 +97,32 @@ def content(text: str, form: Format) -> list[tuple[str, str, str, str, list[tupl
             family.type,
             family.documentation,
             family.unit,
-            sorted((one.name, sorted(one.labels.items()), repr(float(one.value))) for one in family.samples),
+            sorted(
+                (one.name, sorted(one.labels.items()), repr(float(one.value)), shown(one.exemplar))
+                for one in family.samples
+            ),
         )
         for family in READ[form](text)
     )
+
+
+def shown(exemplar: TheirExemplar | None) -> tuple[object, ...]:
+    return (*sorted(exemplar.labels.items()), exemplar.value, float(exemplar.timestamp or 0)) if exemplar else ()
+
+
+def requests(entity: RequestClass, *latest: float, metric: Histogram[RequestClass] = REQUEST_DURATION) -> Distribution:
+    """Observations of a histogram, each of which has an exemplar if it was the last in its bucket."""
+    counts = [0] * (len(metric.buckets) + 1)
+    exemplars: list[Exemplar | None] = [None] * len(counts)
+    for number, value in enumerate(latest):
+        place = bisect_left(metric.buckets, value)
+        counts[place] += 1
+        exemplars[place] = Exemplar(value, f"{number + 1:032x}", f"{number + 1:016x}", 1_790_000_000_123_456_789)
+    return metric.distribution(entity, counts, sum(latest), exemplars)
+
+
+def lines(text: bytes, name: str) -> list[str]:
+    return [line for line in text.decode().splitlines() if line.startswith(name)]
 
 
 SAMPLES = [
@@ -84,15 +136,23 @@ SAMPLES = [
     XID(GpuXid(GPU, 79), 1),
     PROCESS_MEMORY(GpuProcess(GPU, 7, None), 1e-9),
 ]
+CLASS = RequestClass("vllm", "qwen", "acme")
+DISTRIBUTIONS = [
+    requests(CLASS, 0.01, 0.011, 3.5, 3.6, 1e3),
+    requests(RequestClass(HOSTILE, "100 %d %", "%b%%"), 0.1 + 0.2),
+    requests(CLASS, metric=TIME_TO_FIRST_TOKEN),
+]
 
 
 @pytest.mark.parametrize("form", Format)
 def test_the_content_is_what_prometheus_client_would_write(form: Format) -> None:
     resource = {"service.name": HOSTILE, "host.name": "node"}
     registry = CollectorRegistry()
-    registry.register(Reference(resource, SAMPLES))
+    registry.register(Reference(resource, SAMPLES, DISTRIBUTIONS))
     generate = generate_latest if form is Format.TEXT else generate_openmetrics
-    assert content(written(SAMPLES, form, resource), form) == content(generate(registry).decode(), form)
+    ours = written([*SAMPLES, *DISTRIBUTIONS], form, resource)
+    assert content(ours, form) == content(generate(registry).decode(), form)
+    assert "_created" not in ours
 
 
 @settings(max_examples=300)
@@ -156,3 +216,86 @@ def test_a_new_value_is_written_and_what_did_not_change_stays() -> None:
     assert second == first.decode().replace('hw_name="gpu0"} 1.0\n', 'hw_name="gpu0"} 2.0\n', 1)
     snapshots.drop(lambda source: source.collector == "one")
     assert b"hw_power" not in writer.write(snapshots.current, Format.TEXT)
+
+
+def test_only_openmetrics_has_exemplars_and_the_bounds_are_the_same_in_both() -> None:
+    snapshots = Snapshots()
+    snapshots.put_samples(Source("requests"), DISTRIBUTIONS[:1], 0)
+    writer = PrometheusWriter({})
+    plain, more = (lines(writer.write(snapshots.current, form), "gen_ai_server_request") for form in Format)
+    labels = 'engine="vllm",gen_ai_request_model="qwen",tenant="acme"'
+    name = "gen_ai_server_request_duration_seconds"
+    assert plain[0] == f'{name}_bucket{{{labels},le="0.01"}} 1'
+    assert plain[-3:] == [
+        f'{name}_bucket{{{labels},le="+Inf"}} 5',
+        f"{name}_sum{{{labels}}} 1007.121",
+        f"{name}_count{{{labels}}} 5",
+    ]
+    assert [line.partition(" # ")[0] for line in more] == plain
+    ids = f'trace_id="{1:032x}",span_id="{1:016x}"'
+    assert more[0] == f"{plain[0]} # {{{ids}}} 0.01 1790000000.123"
+
+
+def test_an_exemplar_whose_labels_are_too_long_is_left_out() -> None:
+    entity, buckets = RequestClass("vllm"), len(REQUEST_DURATION.buckets)
+    for length, there in ((97, True), (98, False)):
+        exemplar = Exemplar(0.001, "a" * length, "b" * 16, 0)
+        told = REQUEST_DURATION.distribution(entity, [1] + [0] * buckets, 0.001, [exemplar] + [None] * buckets)
+        text = written([told], Format.OPENMETRICS)
+        assert (" # {" in text) is there
+        assert content(text, Format.OPENMETRICS)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.tuples(st.text(), st.none() | st.text(min_size=1), st.lists(st.floats(0, 1e300), max_size=9)),
+        unique_by=lambda one: (one[0].encode("utf-8", "replace"), one[1] and one[1].encode("utf-8", "replace")),
+        max_size=5,
+    )
+)
+def test_every_histogram_is_read_back_as_it_was(told: list[tuple[str, str | None, list[float]]]) -> None:
+    for form in Format:
+        text = written([requests(RequestClass(engine, model), *values) for engine, model, values in told], form)
+        found = [one for family in READ[form](text) for one in family.samples]
+        counts = [(one.labels["engine"], one.value) for one in found if one.name.endswith("_count")]
+        assert counts == [(one.encode("utf-8", "replace").decode(), len(values)) for one, _, values in told]
+        assert [one.value for one in found if one.name.endswith("_sum")] == [sum(values) for _, _, values in told]
+
+
+def test_a_histogram_is_written_again_only_when_something_was_observed() -> None:
+    snapshots, writer = Snapshots(), PrometheusWriter({})
+    other = RequestClass("other")
+    kept, before, after = requests(CLASS, 1.0), requests(other, 1.0), requests(other, 1.0, 2.0)
+
+    def write() -> dict[RequestClass, bytes]:
+        writer.write(snapshots.current, Format.TEXT)
+        (source,) = writer._kept.values()
+        return {series.entity: one.texts[Format.TEXT] for series, one in source.histograms.items()}  # type: ignore[misc]
+
+    snapshots.put_samples(Source("requests"), [kept, before], 0)
+    first = write()
+    snapshots.put_samples(Source("requests"), [kept, after], 1)
+    second = write()
+    assert second[CLASS] is first[CLASS]
+    assert second[other] == first[other].replace(b" 1\n", b" 2\n").replace(b'le="1.28"} 2', b'le="1.28"} 1').replace(
+        b" 1.0\n", b" 3.0\n"
+    )
+    snapshots.put_samples(Source("requests"), [kept], 2)
+    assert list(write()) == [CLASS]
+    snapshots.drop(lambda _: True)
+    assert b"gen_ai" not in writer.write(snapshots.current, Format.TEXT)
+
+
+def test_histograms_of_several_sources_stand_together_and_are_written_ahead_in_the_format_asked_for() -> None:
+    snapshots, writer = Snapshots(), PrometheusWriter({})
+    writer.write(snapshots.current, Format.OPENMETRICS)
+    for engine in ("a", "b"):
+        told = [requests(RequestClass(engine), 1.0), requests(RequestClass(engine), 1.0, metric=TIME_TO_FIRST_TOKEN)]
+        snapshots.put_samples(Source(engine), told, 0)
+    writer.prepare(snapshots.current)
+    ready = [one.texts.keys() for kept in writer._kept.values() for one in kept.histograms.values()]
+    assert ready == [{Format.OPENMETRICS}] * 4
+    families = READ[Format.OPENMETRICS](writer.write(snapshots.current, Format.OPENMETRICS).decode())
+    found = [(family.name, {one.labels["engine"] for one in family.samples}) for family in list(families)[1:]]
+    assert found == [(metric.prometheus, {"a", "b"}) for metric in (REQUEST_DURATION, TIME_TO_FIRST_TOKEN)]

@@ -10,7 +10,7 @@ from agent.catalogue.gpu import ENERGY, POWER
 from agent.clock import NS, FakeClock
 from agent.entities import Gpu
 from agent.entity import attributes
-from agent.reader.intake import TIMELINE, Intake
+from agent.reader.intake import Intake
 from agent.reader.wire import Block, Broken, Dropped, Failed, Found, Layout, Lost, Opened, Ran, XidSeen, describe
 from agent.snapshot import Snapshots, Source
 from agent.timeline import Timeline
@@ -54,7 +54,7 @@ def found(index: int) -> Found:
     return Found(f"GPU-{index}", index, f"0000:0{index}:00.0")
 
 
-def layout(index: int, collector: str = TIMELINE) -> Layout:
+def layout(index: int, collector: str = "gpu_energy") -> Layout:
     return Layout(index, collector, f"GPU-{index}", [describe(ENERGY.series(gpu(index)))])
 
 
@@ -69,7 +69,7 @@ def test_numbers_get_their_names_and_go_into_snapshot_and_timeline(room: Room) -
     assert isnan(room.timeline.window(ENERGY.series(gpu(1)), 7, 7)[1][0])
 
 
-def test_only_the_energy_collector_goes_into_the_timeline(room: Room) -> None:
+def test_only_what_requests_are_joined_with_goes_into_the_timeline(room: Room) -> None:
     room.say(found(1), layout(1, "gpu_power"), Block(1, 5, [7.5]))
     assert list(room.timeline.window(ENERGY.series(gpu(1)), 0, 9)[1]) == []
 
@@ -103,7 +103,7 @@ def test_another_reader_numbers_its_layouts_anew_and_counts_go_on(room: Room) ->
     room.intake.restart()
     assert room.shown() == {}
     assert not room.intake.opened
-    room.say(found(2), Layout(1, TIMELINE, "GPU-2", [describe(ENERGY.series(gpu(2)))]), Block(1, 6, [2.0]), Dropped(2))
+    room.say(found(2), Layout(1, "gpu_energy", "GPU-2", [describe(ENERGY.series(gpu(2)))]), Block(1, 6, [2.0]), Dropped(2))
     assert room.shown() == {"GPU-2": 2.0}
     assert room.told("joulespan.gpu.xid") == {("GPU-1", "gpu1", "79"): 1}
     assert room.told("joulespan.reader.dropped") == {(): 5}
@@ -130,7 +130,7 @@ def test_a_driver_that_is_not_there_is_said_once(room: Room, caplog: pytest.LogC
 
 
 def test_a_layout_that_was_replaced_names_nothing_any_more(room: Room) -> None:
-    anew = Layout(2, TIMELINE, "GPU-1", [describe(POWER.series(gpu(1)))])
+    anew = Layout(2, "gpu_energy", "GPU-1", [describe(POWER.series(gpu(1)))])
     room.say(found(1), layout(1), anew, Block(2, 5, [300.0]), Block(1, 6, [7.5]))
     assert [(series.metric.name, value) for series, value in room.snapshots.current.samples()] == [("hw.power", 300.0)]
 
@@ -177,4 +177,4 @@ def test_who_waits_for_new_values_is_called_once_for_all_and_not_for_energy_alon
 
 def test_a_series_that_makes_no_sense_breaks_the_stream(room: Room) -> None:
     with pytest.raises(Broken):
-        room.say(Layout(1, TIMELINE, "GPU-1", [("hw.nothing", [])]))
+        room.say(Layout(1, "gpu_energy", "GPU-1", [("hw.nothing", [])]))

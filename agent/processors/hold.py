@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trace requests that wait until what their spans are joined with is there."""
+
+import heapq
+from itertools import count
+from typing import NamedTuple
+
+from agent.otlp.envelope import Envelope
+from agent.requests import Request
+
+_BESIDE = 1024
+"""Bytes that a request's objects take in memory beside its encoded span."""
+
+
+class Place(NamedTuple):
+    """A request, and where its span's bytes are: spans[at]."""
+
+    request: Request
+    spans: list[bytes]
+    at: int
+
+
+class Held(NamedTuple):
+    """A trace request with the requests found in it, to be dealt with at `due` (ns, monotonic)."""
+
+    receiver: str
+    envelope: Envelope
+    places: list[Place]
+    size: int
+    due: int
+
+    @property
+    def weight(self) -> int:
+        """Bytes it takes in memory, about."""
+        return self.size + _BESIDE * len(self.places)
+
+
+class Hold:
+    """Those that wait, by when they are due. Bounded by who fills it, who asks for room first."""
+
+    def __init__(self, capacity: int) -> None:
+        """Have room for `capacity` bytes."""
+        self.capacity = capacity
+        self._waiting: list[tuple[int, int, Held]] = []
+        self._order = count()
+        self._weight = 0
+
+    @property
+    def fill(self) -> float:
+        """Share of the capacity in use."""
+        return self._weight / self.capacity
+
+    def room(self, size: int) -> bool:
+        """Tell whether there is room. One request always finds it, however large: its receiver has its own limit."""
+        return not self._weight or self._weight + size <= self.capacity
+
+    def put(self, held: Held) -> None:
+        """Let it wait."""
+        heapq.heappush(self._waiting, (held.due, next(self._order), held))
+        self._weight += held.weight
+
+    def next_due(self) -> int | None:
+        """When the first is due."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def due(self, now: int, most: int) -> list[Held]:
+        """Take out those that are due, the first first, of about `most` requests."""
+        found: list[Held] = []
+        requests = 0
+        while self._waiting and self._waiting[0][0] <= now and requests < most:
+            held = heapq.heappop(self._waiting)[2]
+            self._weight -= held.weight
+            requests += len(held.places) + 1
+            found.append(held)
+        return found

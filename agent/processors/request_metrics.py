@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The request metrics: counts what finished requests took, by engine, model and tenant.
+
+Everything is bounded: names by TopNames, their combinations by `classes`, and what is known of spans that came before
+by a ring. Series of a name that lost its slot end, and what they counted is not added to `other`: a count under
+`other` that suddenly grew would look like traffic.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from agent.catalogue import requests as catalogue
+from agent.entities import Engine, RequestClass, RequestFinish, RequestName, RequestTokens
+from agent.metric import Distribution, Exemplar, Histogram, Sample
+from agent.processors.top_names import OTHER, TopNames
+from agent.requests import Request, Role
+from agent.spans import Span
+
+ERROR = "error"
+"""The finish reason of a request that failed and whose engine gives no other."""
+_FINISHES = 16
+_RING = 65_536
+_TRACE_ID, _SPAN_ID = 16, 8
+
+
+class RequestMetrics:
+    """Counts requests, and says what it has counted. `guard` is entered by every method, so that threads can share it.
+
+    `engines`, `models` and `tenants` are how many of each have a name of their own, `classes` how many combinations.
+    """
+
+    def __init__(
+        self,
+        engines: int = 32,
+        models: int = 64,
+        tenants: int = 64,
+        classes: int = 512,
+        guard: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Start with nothing counted. Without a `guard` it is for one thread."""
+        self._guard = guard or nullcontext()
+        self._engines = TopNames(engines)
+        self._models = TopNames(models)
+        self._tenants = TopNames(tenants)
+        self._finishes = TopNames(_FINISHES)
+        self._capacity = classes
+        self._classes: dict[tuple[str | None, ...], _Class] = {}
+        self._repeated: dict[str, int] = {}
+        self._without_class = 0
+        self._ring = _Ring(_RING)
+
+    def record(self, items: Sequence[tuple[Request, str, str | None]]) -> None:
+        """Count requests, each with the name of its engine and its tenant. Only those of Role.SERVER count.
+
+        A span that came before, with the same ids, times and name, is counted as repeated only.
+        """
+        with self._guard:
+            for request, engine, tenant in items:
+                if request.role is Role.SERVER:
+                    self._record(request, engine, tenant)
+
+    def samples(self) -> list[Sample | Distribution]:
+        """Say what was counted. A distribution is the same object as the last time where nothing was observed."""
+        with self._guard:
+            return list(self._samples())
+
+    def rebalance(self) -> None:
+        """Give names that are asked for more often the slots of rarer ones, whose series end; for every 10 min."""
+        with self._guard:
+            gone = [set(names.rebalance()) for names in (self._engines, self._models, self._tenants)]
+            finishes = self._finishes.rebalance()
+            full = len(self._classes) >= self._capacity
+            for key, counted in list(self._classes.items()):
+                if any(name in lost for name, lost in zip(key, gone, strict=True)) or (full and counted.idle):
+                    del self._classes[key]
+                counted.forget(finishes)
+            self._repeated = {name: count for name, count in self._repeated.items() if name not in gone[0]}
+
+    def _record(self, request: Request, engine: str, tenant: str | None) -> None:
+        span = request.span
+        engine_name = self._engines.name(engine) or OTHER
+        if self._ring.has(hash((span.trace_id, span.span_id, span.start, span.end, span.name))):
+            self._repeated[engine_name] = self._repeated.get(engine_name, 0) + 1
+            return
+        key = (engine_name, self._models.name(request.model), self._tenants.name(tenant))
+        found = self._classes.get(key) or self._class(key)
+        found.record(request, self._finishes.name(_finish(request)))
+
+    def _class(self, key: tuple[str, str | None, str | None]) -> "_Class":
+        if len(self._classes) >= self._capacity and key != _ALL_OTHER:
+            self._without_class += 1
+            return self._classes.get(_ALL_OTHER) or self._class(_ALL_OTHER)
+        found = self._classes[key] = _Class(RequestClass(*key))
+        return found
+
+    def _samples(self) -> Iterator[Sample | Distribution]:
+        for counted in self._classes.values():
+            yield from counted.samples()
+        for engine, count in self._repeated.items():
+            yield catalogue.REQUEST_REPEATED(Engine(engine), count)
+        dropped = {
+            "engine": self._engines.dropped,
+            "model": self._models.dropped,
+            "tenant": self._tenants.dropped,
+            "finish": self._finishes.dropped,
+            "class": self._without_class,
+        }
+        for attribute, count in dropped.items():
+            yield catalogue.NAMES_DROPPED(RequestName(attribute), count)
+
+
+_ALL_OTHER = (OTHER, OTHER, OTHER)
+
+
+def _finish(request: Request) -> str | None:
+    if request.finish is None and (request.error is not None or request.span.failed):
+        return ERROR
+    return request.finish
+
+
+class _Class:
+    """What the requests of one engine, model and tenant took. Every part of it is absent until it was observed."""
+
+    __slots__ = ("_decode", "_duration", "_entity", "_finished", "_first", "_per_token", "_prefill", "_queue",
+                 "_tokens", "idle")  # fmt: skip
+
+    def __init__(self, entity: RequestClass) -> None:
+        self._entity = entity
+        self._duration = _Tally(catalogue.REQUEST_DURATION, entity)
+        self._first = _Tally(catalogue.TIME_TO_FIRST_TOKEN, entity)
+        self._per_token = _Tally(catalogue.TIME_PER_OUTPUT_TOKEN, entity)
+        self._queue = _Tally(catalogue.QUEUE_DURATION, entity)
+        self._prefill = _Tally(catalogue.PREFILL_DURATION, entity)
+        self._decode = _Tally(catalogue.DECODE_DURATION, entity)
+        self._tokens: dict[str, int] = {}
+        self._finished: dict[str | None, int] = {}
+        self.idle = True
+
+    def record(self, request: Request, finish: str | None) -> None:
+        span = request.span
+        self.idle = False
+        self._duration.add(request.duration, span)
+        if (value := request.time_to_first_token) is not None:
+            self._first.add(value, span)
+        if (value := request.time_per_output_token) is not None:
+            self._per_token.add(value, span)
+        if (value := request.queue) is not None:
+            self._queue.add(value, span)
+        if (value := request.prefill) is not None:
+            self._prefill.add(value, span)
+        if (value := request.decode) is not None:
+            self._decode.add(value, span)
+        self._finished[finish] = self._finished.get(finish, 0) + 1
+        self._count_tokens(request)
+
+    def _count_tokens(self, request: Request) -> None:
+        tokens, cached = self._tokens, request.cached_tokens
+        if (prompt := request.input_tokens) is not None:
+            tokens["input"] = tokens.get("input", 0) + (prompt if cached is None else max(0, prompt - cached))
+        if cached is not None:
+            tokens["cached"] = tokens.get("cached", 0) + cached
+        if (output := request.output_tokens) is not None:
+            tokens["output"] = tokens.get("output", 0) + output
+        if (reasoning := request.reasoning_tokens) is not None:
+            tokens["reasoning"] = tokens.get("reasoning", 0) + reasoning
+
+    def forget(self, finishes: Sequence[str]) -> None:
+        """Begin a new time between rebalances, without these finish reasons."""
+        self.idle = True
+        for finish in finishes:
+            self._finished.pop(finish, None)
+
+    def samples(self) -> Iterator[Sample | Distribution]:
+        for tally in (self._duration, self._first, self._per_token, self._queue, self._prefill, self._decode):
+            if (made := tally.distribution()) is not None:
+                yield made
+        for kind, count in self._tokens.items():
+            yield catalogue.REQUEST_TOKENS(RequestTokens(*self._entity, kind), count)
+        for finish, count in self._finished.items():
+            yield catalogue.REQUEST_FINISHED(RequestFinish(*self._entity, finish), count)
+
+
+class _Tally:
+    """One series of a histogram while it is counted: exemplars are made of what is noted when they are asked for."""
+
+    __slots__ = ("_bounds", "_counts", "_entity", "_latest", "_made", "_metric", "_total")
+
+    def __init__(self, metric: Histogram[Any], entity: RequestClass) -> None:
+        self._metric = metric
+        self._entity = entity
+        self._bounds = metric.buckets
+        self._counts = [0] * (len(metric.buckets) + 1)
+        self._latest: list[Exemplar | tuple[float, bytes, bytes, int] | None] = [None] * len(self._counts)
+        self._total = 0.0
+        self._made: Distribution | None = None
+
+    def add(self, value: float, span: Span) -> None:
+        place = bisect_left(self._bounds, value)
+        self._counts[place] += 1
+        self._total += value
+        # Not the span itself: it holds its whole message.
+        self._latest[place] = (value, span.trace_id, span.span_id, span.end)
+        self._made = None
+
+    def distribution(self) -> Distribution | None:
+        if self._made is None and any(self._counts):
+            exemplars = tuple(map(_exemplar, self._latest))
+            self._latest = list(exemplars)
+            self._made = self._metric.distribution(self._entity, tuple(self._counts), self._total, exemplars)
+        return self._made
+
+
+def _exemplar(noted: Exemplar | tuple[float, bytes, bytes, int] | None) -> Exemplar | None:
+    if noted is None or isinstance(noted, Exemplar):
+        return noted
+    value, trace_id, span_id, time = noted
+    if (len(trace_id), len(span_id)) != (_TRACE_ID, _SPAN_ID):
+        return None
+    return Exemplar(value, trace_id.hex(), span_id.hex(), time)
+
+
+class _Ring:
+    """The last hashes that were asked for. Two that differ are taken for one with a chance of 2**-48."""
+
+    def __init__(self, size: int) -> None:
+        self._known: set[int | None] = set()
+        self._ring: list[int | None] = [None] * size
+        self._next = 0
+
+    def has(self, key: int) -> bool:
+        """Say whether it was asked for before, and remember it."""
+        if key in self._known:
+            return True
+        self._known.discard(self._ring[self._next])
+        self._known.add(key)
+        self._ring[self._next] = key
+        self._next = (self._next + 1) % len(self._ring)
+        return False

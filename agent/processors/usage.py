@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the GPUs did while requests ran: means of gauges and increases of counters over many intervals at once.
+
+Gauges are joined by straight lines between samples, counters too; so an interval's mean is the difference of a prefix
+sum at its ends, and costs two look-ups however long it is. An interval that the history does not cover has no value.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.catalogue.gpu import CLOCK, GPU_UTILIZATION, POWER, THROTTLE_DURATION
+from agent.catalogue.links import GPU_NVLINK_IO
+from agent.clock import NS
+from agent.entities import Gpu, GpuClock, GpuIo, GpuReason, GpuTask
+from agent.metric import Series
+from agent.timeline import Timeline
+
+Numbers: TypeAlias = NDArray[np.float64]
+Edges: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64]]"
+"""Beginnings and ends of intervals, ns of the monotonic clock; an end before its beginning stands for no interval."""
+
+_SLACK = int(1.5 * NS)
+"""How far an interval may reach beyond the samples: what is read once a second is up to a second old."""
+_WIDEST_GAP = 5 * NS
+"""Samples further apart than this say nothing about what was between them."""
+HARMFUL = (
+    "power_cap",
+    "sw_thermal",
+    "hw_thermal",
+    "power_brake",
+    "sync_boost",
+    "board_limit",
+    "reliability",
+    "power_smoothing",
+)
+"""The reasons of throttling that slow work down; the others tell of little work or of an administrator's choice."""
+
+
+class Use(NamedTuple):
+    """What a set of GPUs did over each of some intervals; NaN where it was not measured.
+
+    Ratios, W and Hz are means over time and over the GPUs; bytes are sums over the GPUs; seconds of throttling are
+    those of the GPU that was held down longest, by its longest reason.
+    """
+
+    utilization: Numbers
+    power: Numbers
+    clock: Numbers
+    nvlink: Numbers
+    throttled: Numbers
+
+
+def measure(timeline: Timeline, gpus: Sequence[Gpu], edges: Edges) -> Use:
+    """Say what these GPUs, at least one, did over each interval."""
+    links = [
+        _increase(timeline, GPU_NVLINK_IO.series(GpuIo(gpu, way)), edges)
+        for gpu in gpus
+        for way in ("transmit", "receive")
+    ]
+    throttled = [
+        _increase(timeline, THROTTLE_DURATION.series(GpuReason(gpu, reason)), edges)
+        for gpu in gpus
+        for reason in HARMFUL
+    ]
+    return Use(
+        utilization=_over([_mean(timeline, GPU_UTILIZATION.series(GpuTask(gpu, "general")), edges) for gpu in gpus]),
+        power=_over([_mean(timeline, POWER.series(gpu), edges) for gpu in gpus]),
+        clock=_over([_mean(timeline, CLOCK.series(GpuClock(gpu, "sm")), edges) for gpu in gpus]),
+        nvlink=_sum(links),
+        throttled=_longest(throttled),
+    )
+
+
+def means(timeline: Timeline, gpus: Sequence[Gpu], edges: Edges) -> tuple[Numbers, Numbers, Numbers]:
+    """Give only utilization, power and clock; see Use."""
+    return (
+        _over([_mean(timeline, GPU_UTILIZATION.series(GpuTask(gpu, "general")), edges) for gpu in gpus]),
+        _over([_mean(timeline, POWER.series(gpu), edges) for gpu in gpus]),
+        _over([_mean(timeline, CLOCK.series(GpuClock(gpu, "sm")), edges) for gpu in gpus]),
+    )
+
+
+def _mean(timeline: Timeline, series: Series, edges: Edges) -> Numbers:
+    """Mean of a gauge over each interval; of one without length, its value then."""
+    times, values = _history(timeline, series, edges)
+    since, until = edges
+    if not len(times):
+        return np.full(len(since), np.nan)
+    steps = np.diff(times)
+    area = np.concatenate(([0.0], np.cumsum((values[1:] + values[:-1]) / 2 * steps)))
+    length = (until - since).astype(np.float64)
+    # The sum grows as the square of a step's part: between two samples the gauge is a line.
+    found = (_area(until, times, values, area) - _area(since, times, values, area)) / np.where(length > 0, length, 1.0)
+    found = np.where(length > 0, found, np.interp(since, times, values))
+    return np.where(_covered(times, edges), found, np.nan)
+
+
+def _area(at: NDArray[np.int64], times: NDArray[np.int64], values: Numbers, area: Numbers) -> Numbers:
+    """Integral of a gauge from its first sample to each time; before the first and after the last it is constant."""
+    place = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(times) - 1)
+    ahead = (at - times[place]).astype(np.float64)
+    found: Numbers = area[place] + (values[place] + np.interp(at, times, values)) / 2 * ahead
+    return found
+
+
+def _increase(timeline: Timeline, series: Series, edges: Edges) -> Numbers:
+    """Increase of a counter over each interval; a fall is a restart from zero, and what it lost stays unknown."""
+    times, values = _history(timeline, series, edges)
+    since, until = edges
+    if not len(times):
+        return np.full(len(since), np.nan)
+    grown = np.concatenate(([0.0], np.cumsum(np.maximum(np.diff(values), 0.0))))
+    found = np.interp(until, times, grown) - np.interp(since, times, grown)
+    return np.where(_covered(times, edges), found, np.nan)
+
+
+def _history(timeline: Timeline, series: Series, edges: Edges) -> tuple[NDArray[np.int64], Numbers]:
+    since, until = int(edges[0].min()), int(edges[1].max())
+    times, values = timeline.window(series, since - 2 * _SLACK, until + 2 * _SLACK)
+    told = np.frombuffer(values, np.float64) if values else np.empty(0)
+    there = ~np.isnan(told)
+    return (np.frombuffer(times, np.int64) if times else np.empty(0, np.int64))[there], told[there]
+
+
+def _covered(times: NDArray[np.int64], edges: Edges) -> NDArray[np.bool_]:
+    """Tell which intervals lie within the samples, without a wide gap in between, and are intervals at all."""
+    since, until = edges
+    wide = np.concatenate(([0], np.cumsum(np.diff(times) > _WIDEST_GAP)))
+    first = np.clip(np.searchsorted(times, since, side="right") - 1, 0, len(times) - 1)
+    last = np.clip(np.searchsorted(times, until, side="left"), 0, len(times) - 1)
+    within = (since >= times[0] - _SLACK) & (until <= times[-1] + _SLACK) & (until >= since)
+    covered: NDArray[np.bool_] = within & (wide[np.maximum(last, first)] == wide[first])
+    return covered
+
+
+def _over(each: Sequence[Numbers]) -> Numbers:
+    """Mean over GPUs. One that was not measured leaves the mean without a value: half an engine is no engine."""
+    return np.mean(each, axis=0)  # type: ignore[no-any-return]
+
+
+def _sum(each: Sequence[Numbers]) -> Numbers:
+    """Sum of what was measured; without a value where nothing was."""
+    there = ~np.isnan(each)
+    return np.where(there.any(axis=0), np.nansum(each, axis=0), np.nan)
+
+
+def _longest(each: Sequence[Numbers]) -> Numbers:
+    """Most of what was measured; without a value where nothing was."""
+    there = ~np.isnan(each)
+    return np.where(there.any(axis=0), np.max(np.where(there, each, 0.0), axis=0), np.nan)
