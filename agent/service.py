@@ -59,7 +59,7 @@ class Service:
         self,
         supervisor: Supervisor,
         scheduler: Scheduler,
-        server: Server,
+        servers: Sequence[Server],
         pushers: Sequence[Pusher],
         notifier: Notifier,
         *,
@@ -70,7 +70,7 @@ class Service:
         """Run these parts; with `seconds`, stop by itself after that time. `reload` raises ConfigError."""
         self._supervisor = supervisor
         self._scheduler = scheduler
-        self._server = server
+        self._servers = servers
         self._pushers = pushers
         self._notifier = notifier
         self._kernel_log = kernel_log
@@ -88,7 +88,8 @@ class Service:
         loop.add_signal_handler(signal.SIGUSR1, self._supervisor.release, _RELEASE)
         if self._kernel_log is not None:
             loop.add_reader(self._kernel_log.fileno(), _follow, self._kernel_log, self._supervisor.intake)
-        await self._server.start()
+        for server in self._servers:
+            await server.start()
         for pusher in self._pushers:
             pusher.start()
         self._scheduler.run_due()
@@ -117,7 +118,7 @@ class Service:
             self._kernel_log.close()
         links = self._supervisor.stop()
         pushing = [asyncio.to_thread(pusher.stop, _GRACE) for pusher in self._pushers]
-        await asyncio.gather(self._server.stop(), _leave(links), *pushing)
+        await asyncio.gather(*(server.stop() for server in self._servers), _leave(links), *pushing)
 
     def _reloaded(self) -> None:
         self._notifier.reloading()

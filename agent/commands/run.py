@@ -4,16 +4,17 @@
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from agent.catalogue import own
 from agent.clock import NS, Clock, SystemClock
-from agent.config import Config
+from agent.config import Config, Web
 from agent.entities import Agent, BuildInfo, Queue, Reload
 from agent.errors import ConfigError
 from agent.metric import Sample
@@ -27,6 +28,9 @@ from agent.system.kmsg import KernelLog
 from agent.systemd import Notifier
 from agent.timeline import Timeline
 from agent.version import VERSION
+
+if TYPE_CHECKING:
+    from exporters.http import HttpInterface
 
 LOG = logging.getLogger("joulespan")
 DEMO_GPUS = 8
@@ -53,7 +57,7 @@ def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None
     # First of all: it takes the socket's name out of the environment that the reader inherits.
     notifier = Notifier(os.environ)
     snapshots = Snapshots()
-    timeline = Timeline(config.attribution.retention, config.collectors.energy.interval)
+    timeline = Timeline(config.attribution.retention, config.collectors.energy.interval, guard=threading.Lock())
     intake = Intake(snapshots, timeline, clock)
     supervisor = Supervisor(_setup(config, demo=demo), intake, clock, asleep=_never if demo else host.all_asleep)
     # The reader starts now and loads the driver while we load the rest.
@@ -67,6 +71,7 @@ def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None
 
 def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
     from agent.collectors.own import OwnProcesses  # noqa: PLC0415 - loaded while the reader starts
+    from agent.commands.receiving import Receiving  # noqa: PLC0415 - as above
     from agent.scheduler import HostCollector, Scheduler  # noqa: PLC0415 - as above
     from agent.service import Pusher, Service  # noqa: PLC0415 - as above
     from exporters.http import HttpInterface  # noqa: PLC0415 - as above
@@ -76,14 +81,15 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     config, clock, notifier, snapshots, timeline, supervisor, demo = core
     resource = resource_attributes(os.environ, version=VERSION)
     view = _View(snapshots, supervisor)
-    interface = HttpInterface(view, clock, resource, token=_token(config), demo=demo)
+    interface = HttpInterface(view, clock, resource, token=_token("web", config.web), demo=demo)
     supervisor.intake.updated = interface.updated
     pushers: list[OtlpMetrics] = []
     if enabled(config.exporters.otlp.endpoint, os.environ):
-        pushers.append(
-            OtlpMetrics(OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp)), resource, clock, view.snapshot)
-        )
-    reloads = {"applied": 0, "refused": 0}
+        settings = OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp))
+        pushers.append(OtlpMetrics(settings, resource, clock, view.snapshot))
+    otlp = config.receivers.otlp
+    receiving = Receiving(config, snapshots, timeline, clock, _token("receivers.otlp.security", otlp.security))
+    reloading = _Reloading(load, config, supervisor, interface, demo=demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS
 
     def agent_samples() -> Iterator[Sample]:
@@ -91,33 +97,26 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         yield own.START_TIME(Agent(), started)
         yield own.QUEUE_FILL(Queue("timeline"), timeline.fill())
         yield own.QUEUE_DROPPED(Queue("timeline"), timeline.refused)
-        for outcome, count in reloads.items():
-            yield own.CONFIG_RELOADS(Reload(outcome), count)
+        yield from reloading.samples()
         yield from supervisor.samples()
         yield from supervisor.intake.samples()
         yield from scheduler.samples()
         yield from interface.samples()
+        yield from receiving.samples()
         for pusher in pushers:
             yield from pusher.samples()
 
     processes = OwnProcesses(supervisor.pids)
     scheduler = Scheduler(
-        [HostCollector("agent", 1.0, agent_samples), HostCollector("process", 5.0, processes.read)], snapshots, clock
+        [
+            HostCollector("agent", 1.0, agent_samples),
+            HostCollector("requests", 1.0, receiving.request_samples),
+            HostCollector("process", 5.0, processes.read),
+        ],
+        snapshots,
+        clock,
     )
 
-    def reload() -> None:
-        try:
-            fresh = load()
-        except ConfigError:
-            reloads["refused"] += 1
-            raise
-        reloads["applied"] += 1
-        for key in _fixed(config, fresh):
-            LOG.warning("reload: %s changed, which takes effect after a restart", key)
-        supervisor.reconfigure(_setup(fresh, demo=demo))
-        interface.dcgm = _dcgm(fresh)
-
-    interface.dcgm = _dcgm(config)
     kernel_log = None
     if config.collectors.gpu.kernel_log and not demo:
         with suppress(OSError):  # Not permitted is usual: the event set still tells most XIDs.
@@ -127,7 +126,14 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         LOG.warning("demo: %d simulated GPUs; nothing of what is shown is measured", DEMO_GPUS)
     parts: list[Pusher] = list(pushers)
     service = Service(
-        supervisor, scheduler, server, parts, notifier, kernel_log=kernel_log, reload=reload, seconds=seconds
+        supervisor,
+        scheduler,
+        [server, receiving],
+        parts,
+        notifier,
+        kernel_log=kernel_log,
+        reload=reloading,
+        seconds=seconds,
     )
     asyncio.run(service.run())
     return 0
@@ -135,6 +141,44 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
 
 def _never() -> bool:
     return False
+
+
+class _Reloading:
+    """Reads the configuration anew and applies what can be applied while the agent runs."""
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        config: Config,
+        supervisor: Supervisor,
+        interface: "HttpInterface",
+        *,
+        demo: bool,
+    ) -> None:
+        self._load = load
+        self._config = config
+        self._supervisor = supervisor
+        self._interface = interface
+        self._demo = demo
+        self._counts = {"applied": 0, "refused": 0}
+        interface.dcgm = _dcgm(config)
+
+    def __call__(self) -> None:
+        """Raise ConfigError when the new configuration is wrong; nothing is changed then."""
+        try:
+            fresh = self._load()
+        except ConfigError:
+            self._counts["refused"] += 1
+            raise
+        self._counts["applied"] += 1
+        for key in _fixed(self._config, fresh):
+            LOG.warning("reload: %s changed, which takes effect after a restart", key)
+        self._supervisor.reconfigure(_setup(fresh, demo=self._demo))
+        self._interface.dcgm = _dcgm(fresh)
+
+    def samples(self) -> Iterator[Sample]:
+        for outcome, count in self._counts.items():
+            yield own.CONFIG_RELOADS(Reload(outcome), count)
 
 
 class _View:
@@ -171,12 +215,7 @@ def _unused(config: Config) -> list[str]:
     default = Config()
     return [
         key
-        for key, given, usual in (
-            ("receivers", config.receivers, default.receivers),
-            ("engines", config.engines, default.engines),
-            ("exporters.traces", config.exporters.traces, default.exporters.traces),
-            ("collectors.nic", config.collectors.nic, default.collectors.nic),
-        )
+        for key, given, usual in (("collectors.nic", config.collectors.nic, default.collectors.nic),)
         if given != usual
     ]
 
@@ -188,7 +227,12 @@ def _fixed(old: Config, new: Config) -> list[str]:
         for key, before, after in (
             ("listen", old.listen, new.listen),
             ("web", old.web, new.web),
+            ("receivers", old.receivers, new.receivers),
+            ("engines", old.engines, new.engines),
+            ("requests", old.requests, new.requests),
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
+            ("exporters.traces", old.exporters.traces, new.exporters.traces),
+            ("exporters.logs", old.exporters.logs, new.exporters.logs),
             ("attribution.retention", old.attribution.retention, new.attribution.retention),
             ("collectors.gpu.kernel_log", old.collectors.gpu.kernel_log, new.collectors.gpu.kernel_log),
         )
@@ -204,15 +248,15 @@ def _dcgm(config: Config) -> Any:
     return DcgmWriter().write
 
 
-def _token(config: Config) -> str | None:
-    if not config.web.bearer_token_file:
+def _token(section: str, web: Web) -> str | None:
+    if not web.bearer_token_file:
         return None
     try:
-        token = Path(config.web.bearer_token_file).read_text("utf-8").strip()
+        token = Path(web.bearer_token_file).read_text("utf-8").strip()
     except OSError as error:
-        message = f"web.bearer_token_file: {config.web.bearer_token_file} cannot be read: {error.strerror}"
+        message = f"{section}.bearer_token_file: {web.bearer_token_file} cannot be read: {error.strerror}"
         raise ConfigError(message) from error
     if not token:
-        message = f"web.bearer_token_file: {config.web.bearer_token_file} is empty"
+        message = f"{section}.bearer_token_file: {web.bearer_token_file} is empty"
         raise ConfigError(message)
     return token

@@ -14,6 +14,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 LISTENING = re.compile(r"listening on (http://\S+)")
+TAKING = re.compile(r"(otlp_grpc|otlp_http): taking OTLP on (\S+)")
 START = 20.0
 """Seconds; far more than it takes, for a busy machine."""
 
@@ -52,6 +53,10 @@ class RunningAgent:
         self.process = process
         self._log = log
         self.url = ""
+
+    def receiver(self, name: str) -> str:
+        """Address of a receiver, otlp_grpc or otlp_http: HOST:PORT."""
+        return str(dict(TAKING.findall(self.log))[name])
 
     @property
     def log(self) -> str:
@@ -97,10 +102,11 @@ class RunningAgent:
 def running(
     command: str, *arguments: str, env: Mapping[str, str], log: Path, listen: str = "127.0.0.1:0"
 ) -> Iterator[RunningAgent]:
-    """Run an agent and wait until it listens; end it whatever happens."""
+    """Run an agent and wait until it listens; end it whatever happens. Its receivers take free ports."""
+    ports = ["--set", "receivers.otlp.grpc=127.0.0.1:0", "--set", "receivers.otlp.http=127.0.0.1:0"]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "agent", command, "--listen", listen, *arguments],
+            [sys.executable, "-m", "agent", command, "--listen", listen, *ports, *arguments],
             env=dict(env),
             stdout=output,
             stderr=output,

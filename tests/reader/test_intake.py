@@ -103,7 +103,9 @@ def test_another_reader_numbers_its_layouts_anew_and_counts_go_on(room: Room) ->
     room.intake.restart()
     assert room.shown() == {}
     assert not room.intake.opened
-    room.say(found(2), Layout(1, "gpu_energy", "GPU-2", [describe(ENERGY.series(gpu(2)))]), Block(1, 6, [2.0]), Dropped(2))
+    room.say(
+        found(2), Layout(1, "gpu_energy", "GPU-2", [describe(ENERGY.series(gpu(2)))]), Block(1, 6, [2.0]), Dropped(2)
+    )
     assert room.shown() == {"GPU-2": 2.0}
     assert room.told("joulespan.gpu.xid") == {("GPU-1", "gpu1", "79"): 1}
     assert room.told("joulespan.reader.dropped") == {(): 5}

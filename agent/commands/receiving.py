@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The receiving half of the agent, put together: receivers, pipeline, and what sends on."""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from agent.catalogue import own, requests
+from agent.clock import NS, Clock
+from agent.config import Config, ForwardExporter
+from agent.dialects.reading import Reader
+from agent.entities import EngineGpu, Queue, Receiver, ReceiverRefusal
+from agent.metric import Counter, Distribution, Sample
+from agent.pipeline import Onward, Pipeline
+from agent.processors.request_metrics import RequestMetrics
+from agent.processors.topology import Topology, gpus_of, holders_of
+from agent.receivers.kept import KeptMetrics
+from agent.receivers.otlp import Messages, OtlpReceiver, Signal
+from agent.service import Server
+from agent.snapshot import Snapshots
+from agent.system.machine import LocalMachine
+from agent.timeline import Timeline
+from exporters.otlp_forward import OtlpForward
+from exporters.otlp_settings import OtlpSettings, enabled
+
+LOG = logging.getLogger("joulespan.receiving")
+
+_GRACE = 1.0
+"""Seconds that spans on their way get at the end: to be joined, and again to be sent."""
+_REBALANCE = 600 * NS
+"""Time between two decisions on which tenants, models and engines are named."""
+_COUNTERS: Mapping[Signal, Counter[Receiver]] = {
+    Signal.TRACES: own.RECEIVER_SPANS,
+    Signal.METRICS: own.RECEIVER_POINTS,
+    Signal.LOGS: own.RECEIVER_LOG_RECORDS,
+}
+
+
+class Receiving:
+    """Everything that OTLP which comes in goes through. Starts and stops like a server."""
+
+    def __init__(
+        self, config: Config, snapshots: Snapshots, timeline: Timeline, clock: Clock, token: str | None
+    ) -> None:
+        """Bind the receivers' addresses. Raises ConfigError."""
+        self._clock = clock
+        self._forwards = _forwards(config, clock)
+        self._kept = KeptMetrics(threading.Lock())
+        limits = config.requests
+        self._topology = Topology(
+            config.engines,
+            LocalMachine(),
+            lambda: holders_of(snapshots.current),
+            lambda: gpus_of(snapshots.current),
+        )
+        self._metrics = RequestMetrics(
+            limits.max_engines, limits.max_models, limits.max_tenants, guard=threading.Lock()
+        )
+        self._rebalanced = clock.monotonic_ns()
+        self._pipeline = Pipeline(
+            Reader(limits.tenant_attributes),
+            self._topology,
+            self._metrics,
+            timeline,
+            clock,
+            onward=Onward(**{signal.name.lower(): forward for signal, forward in self._forwards.items()}),
+            capacity=config.receivers.otlp.queue,
+            keep=self._keep,
+        )
+        self._receiver = OtlpReceiver(self._pipeline, config.receivers.otlp.max_message, threading.Lock)
+        self._servers = _servers(config, self._receiver, token)
+
+    async def start(self) -> None:
+        """Serve from now on."""
+        for forward in self._forwards.values():
+            forward.start()
+        self._pipeline.start()
+        for server in self._servers:
+            await server.start()
+
+    async def stop(self) -> None:
+        """Take nothing more, then send on what is here, within about three seconds."""
+        await asyncio.gather(*(server.stop() for server in self._servers))
+        await asyncio.to_thread(self._pipeline.stop, _GRACE)
+        await asyncio.gather(*(asyncio.to_thread(forward.stop, _GRACE) for forward in self._forwards.values()))
+
+    def request_samples(self) -> Iterator[Sample | Distribution]:
+        """Say how the requests went, and which engines run where."""
+        now = self._clock.monotonic_ns()
+        if now - self._rebalanced > _REBALANCE:
+            self._rebalanced = now
+            self._metrics.rebalance()
+        yield from self._pipeline.samples()
+        for placement in self._topology.placements(now):
+            for gpu in placement.gpus:
+                yield requests.ENGINE_GPU(EngineGpu(placement.engine, gpu.id, placement.source or "unknown"), 1)
+
+    def samples(self) -> Iterator[Sample]:
+        """Say what came in and what became of it."""
+        for (receiver, signal, outcome, reason), number in self._receiver.counts().items():
+            if outcome == "refused_requests":
+                yield own.RECEIVER_REFUSALS(ReceiverRefusal(receiver, signal.name.lower(), reason or ""), number)
+            else:
+                yield _COUNTERS[signal](Receiver(receiver, outcome, reason), number)
+        for (receiver, signal), number in self._pipeline.ended().items():
+            yield _COUNTERS[signal](Receiver(receiver, "not_forwarded"), number)
+        for signal, forward in self._forwards.items():
+            yield from forward.samples()
+            for (receiver, outcome, reason), number in forward.tally().items():
+                yield _COUNTERS[signal](Receiver(receiver, outcome, reason), number)
+        yield own.QUEUE_FILL(Queue("received_metrics"), self._kept.fill)
+        yield own.QUEUE_DROPPED(Queue("received_metrics"), self._kept.dropped)
+
+    def _keep(self, messages: Messages) -> None:
+        self._kept.put(messages.decoded, self._clock.monotonic_ns())
+
+
+def _forwards(config: Config, clock: Clock) -> dict[Signal, OtlpForward]:
+    """Make what sends on, of each signal that has somewhere to go."""
+    found: dict[Signal, OtlpForward] = {}
+    for signal, section in ((Signal.TRACES, config.exporters.traces), (Signal.LOGS, config.exporters.logs)):
+        if section.endpoint:
+            found[signal] = _forward(signal, section, clock)
+    if enabled(config.exporters.otlp.endpoint, os.environ):
+        settings = OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp))
+        found[Signal.METRICS] = OtlpForward("metrics", settings, clock)
+    return found
+
+
+def _forward(signal: Signal, section: ForwardExporter, clock: Clock) -> OtlpForward:
+    settings: dict[str, Any] = msgspec.structs.asdict(section)
+    capacity = settings.pop("queue")
+    name: Literal["traces", "logs"] = "traces" if signal is Signal.TRACES else "logs"
+    return OtlpForward(name, OtlpSettings(**settings), clock, capacity=capacity)
+
+
+def _servers(config: Config, receiver: OtlpReceiver, token: str | None) -> list[Server]:
+    otlp = config.receivers.otlp
+    found: list[Server] = []
+    if otlp.grpc:
+        from agent.receivers.grpc import GrpcServer  # noqa: PLC0415 - only what is switched on
+
+        found.append(GrpcServer(receiver, otlp.grpc, otlp.security, token))
+    if otlp.http:
+        from agent.receivers.http import HttpReceiver  # noqa: PLC0415 - as above
+
+        found.append(HttpReceiver(receiver, otlp.http, otlp.security, token))
+    return found
