@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spans as engines send them: read where it matters, kept as bytes for the way out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
@@ -39,13 +39,15 @@ class Span:
     Ids are chosen by the sender: the pair of trace and span id is unique neither over processes nor in one.
     """
 
-    __slots__ = ("_attributes", "_message", "end", "kind", "name", "parent_id", "scope", "source", "span_id", "start",
-                 "trace_id")  # fmt: skip
+    __slots__ = ("_attributes", "_failed", "_links", "_message", "end", "kind", "name", "parent_id", "scope", "source",
+                 "span_id", "start", "trace_id")  # fmt: skip
 
     def __init__(self, message: SpanMessage, source: Source, scope: str) -> None:
         """Read what every span has. `scope` is the name of its instrumentation scope."""
-        self._message = message
-        self._attributes: dict[str, Value] | None = None
+        self._message: SpanMessage | None = message
+        self._attributes: dict[str, Value] = {}
+        self._failed = False
+        self._links: tuple[bytes, ...] = ()
         self.source = source
         self.scope = scope
         self.trace_id = message.trace_id
@@ -59,19 +61,33 @@ class Span:
     @property
     def attributes(self) -> Mapping[str, Value]:
         """Its attributes, read at the first use."""
-        if self._attributes is None:
-            self._attributes = attributes(self._message.attributes)
+        if self._message is not None:
+            self._read()
         return self._attributes
 
     @property
     def failed(self) -> bool:
         """Its status is an error."""
-        return bool(self._message.status.code == Status.STATUS_CODE_ERROR)
+        if self._message is not None:
+            self._read()
+        return self._failed
 
     @property
-    def links(self) -> list[bytes]:
+    def links(self) -> Sequence[bytes]:
         """Span ids it is linked to."""
-        return [link.span_id for link in self._message.links]
+        if self._message is not None:
+            self._read()
+        return self._links
+
+    def _read(self) -> None:
+        """Read the rest, and let go of the message, which takes more memory than what is read of it."""
+        message = self._message
+        assert message is not None
+        self._attributes = attributes(message.attributes)
+        self._failed = bool(message.status.code == Status.STATUS_CODE_ERROR)
+        if message.links:
+            self._links = tuple(link.span_id for link in message.links)
+        self._message = None
 
     def problem(self) -> str | None:
         """Say what the specification forbids about it, in a few words; None when there is nothing."""

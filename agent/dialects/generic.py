@@ -14,11 +14,15 @@ _CACHED = ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cached_tokens")
 _REASONING = ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens")
 _SESSION = ("gen_ai.conversation.id", "session.id")
 _AGENT = ("gen_ai.agent.name", "gen_ai.agent.id")
+_ERROR = "error.type"
+_ALL = frozenset((*_CACHED, *_REASONING, *_SESSION, *_AGENT, _ERROR))
 
 
 def details(attributes: Mapping[str, Value]) -> dict[str, Any]:
     """Give the fields of a Request that these attributes say: cached and reasoning tokens, session, agent, error."""
     found: dict[str, Any] = {}
+    if _ALL.isdisjoint(attributes):
+        return found
     if (cached := count(first(attributes, *_CACHED))) is not None:
         found["cached_tokens"] = cached
     if (reasoning := count(first(attributes, *_REASONING))) is not None:
@@ -27,6 +31,6 @@ def details(attributes: Mapping[str, Value]) -> dict[str, Any]:
         found["session"] = session
     if (agent := text(first(attributes, *_AGENT))) is not None:
         found["agent"] = agent
-    if (error := text(attributes.get("error.type"))) is not None:
+    if (error := text(attributes.get(_ERROR))) is not None:
         found["error"] = error
     return found

@@ -20,6 +20,7 @@ class Reader:
     def __init__(self, tenant_attributes: Sequence[str]) -> None:
         """Take the first of these attributes that is there for the tenant, on the span and then on its resource."""
         self._tenant = tuple(tenant_attributes)
+        self._tenants = frozenset(self._tenant)
         self._by_name = {dialect.name: dialect for dialect in DIALECTS}
 
     def read(self, span: Span) -> Reading:
@@ -39,6 +40,7 @@ class Reader:
         return request if complete is None else complete(request, spans)
 
     def _with_tenant(self, request: Request) -> Request:
-        span = request.span
-        tenant = first(span.attributes, *self._tenant) or first(span.source.attributes, *self._tenant)
-        return request if tenant is None else msgspec.structs.replace(request, tenant=text(tenant))
+        for attributes in (request.span.attributes, request.span.source.attributes):
+            if not self._tenants.isdisjoint(attributes) and (tenant := text(first(attributes, *self._tenant))):
+                return msgspec.structs.replace(request, tenant=tenant)
+        return request

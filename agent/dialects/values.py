@@ -15,6 +15,8 @@ _AGES = 1e9
 
 def count(value: Value) -> int | None:
     """Read a number of things: an integer, also as text or as a float; engines write -1 for unknown."""
+    if type(value) is int:  # What most are: the quickest way out.
+        return value if value >= 0 else None
     if isinstance(value, str) and len(value) <= _DIGITS:
         with suppress(ValueError):
             value = int(value)
@@ -27,6 +29,8 @@ def count(value: Value) -> int | None:
 
 def seconds(value: Value) -> float | None:
     """Read a duration in s: a number, also as text; engines write -1 for unknown."""
+    if type(value) is float:
+        return value if 0 <= value <= _AGES else None
     if isinstance(value, str) and len(value) <= _DIGITS + _DIGITS:
         with suppress(ValueError):
             value = float(value)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attributes of OTLP: from messages to Python values, and from Python values to bytes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Any, TypeAlias
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from agent.otlp.protobuf import field, varint
+from agent.otlp.protobuf import LENGTH, field, varint
 
 Value: TypeAlias = "str | bool | int | float | bytes | list[Value] | dict[str, Value] | None"
 """What an attribute can be."""
@@ -24,9 +24,19 @@ def attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
     """Read attributes; of a key that comes twice the first counts, as the specification asks for unique keys."""
     found: dict[str, Value] = {}
     for pair in pairs:
-        key = pair.key
-        if key not in found:
-            found[key] = value(pair.value)
+        key, told = pair.key, pair.value
+        if key in found:
+            continue
+        # The three usual kinds here: a call for each attribute would take a fifth of the time that a span takes.
+        kind = told.WhichOneof("value")
+        if kind == "double_value":
+            found[key] = told.double_value
+        elif kind == "int_value":
+            found[key] = told.int_value
+        elif kind == "string_value":
+            found[key] = told.string_value
+        else:
+            found[key] = value(told)
     return found
 
 
@@ -41,6 +51,19 @@ def value(any_value: AnyValue) -> Value:
     if kind == "kvlist_value":
         return attributes(found.values)
     return found  # type: ignore[no-any-return]
+
+
+def span_int(key: str) -> Callable[[int], bytes]:
+    """Prepare span_attribute for one key and numbers that are not negative."""
+    name = field(_KEY, key.encode())
+
+    def encode(told: int) -> bytes:
+        number = varint(told)
+        # All lengths fit one byte: an attribute's name is short.
+        inner = name + bytes((_VALUE << 3 | LENGTH, len(number) + 1)) + _INT_TAG + number
+        return bytes((_SPAN_ATTRIBUTES << 3 | LENGTH, len(inner))) + inner
+
+    return encode
 
 
 def span_attribute(key: str, told: "float | int | str | Sequence[str]") -> bytes:

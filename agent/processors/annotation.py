@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.entities import Gpu, MigInstance
-from agent.otlp.values import span_attribute
+from agent.otlp.values import span_attribute, span_int
 from agent.processors.usage import Edges, Numbers, means, measure
 from agent.requests import Request
 from agent.timeline import Timeline
@@ -47,6 +47,7 @@ _THROTTLED = "joulespan.gpu.throttle.duration"
 _NVLINK = "joulespan.nvlink.bytes"
 ATTRIBUTES = (GPU_IDS, *(key for keys in _MEANS for key in keys), _THROTTLED, _NVLINK)
 """The names of all of them."""
+_BYTES = span_int(_NVLINK)
 _KEYS = {key: _Key(key) for key in ATTRIBUTES}
 
 
@@ -76,7 +77,7 @@ def _measured(
             yield _column(key, column)
     # The ledger's attributes, joulespan.energy and the rest of the contract, take their place here.
     yield _column(_THROTTLED, use.throttled)
-    yield [span_attribute(_NVLINK, round(moved)) if moved == moved else b"" for moved in use.nvlink.tolist()]  # noqa: PLR0124
+    yield [_BYTES(round(moved)) if moved == moved else b"" for moved in use.nvlink.tolist()]  # noqa: PLR0124
 
 
 def _column(name: str, values: Numbers) -> list[bytes]:

@@ -55,38 +55,57 @@ class Use(NamedTuple):
 
 def measure(timeline: Timeline, gpus: Sequence[Gpu], edges: Edges) -> Use:
     """Say what these GPUs, at least one, did over each interval."""
+    history = _History(timeline, edges)
     links = [
-        _increase(timeline, GPU_NVLINK_IO.series(GpuIo(gpu, way)), edges)
-        for gpu in gpus
-        for way in ("transmit", "receive")
+        _increase(history, GPU_NVLINK_IO.series(GpuIo(gpu, way))) for gpu in gpus for way in ("transmit", "receive")
     ]
     throttled = [
-        _increase(timeline, THROTTLE_DURATION.series(GpuReason(gpu, reason)), edges)
-        for gpu in gpus
-        for reason in HARMFUL
+        _increase(history, THROTTLE_DURATION.series(GpuReason(gpu, reason))) for gpu in gpus for reason in HARMFUL
     ]
-    return Use(
-        utilization=_over([_mean(timeline, GPU_UTILIZATION.series(GpuTask(gpu, "general")), edges) for gpu in gpus]),
-        power=_over([_mean(timeline, POWER.series(gpu), edges) for gpu in gpus]),
-        clock=_over([_mean(timeline, CLOCK.series(GpuClock(gpu, "sm")), edges) for gpu in gpus]),
-        nvlink=_sum(links),
-        throttled=_longest(throttled),
-    )
+    return Use(*_means(history, gpus), nvlink=_sum(links), throttled=_longest(throttled))
 
 
 def means(timeline: Timeline, gpus: Sequence[Gpu], edges: Edges) -> tuple[Numbers, Numbers, Numbers]:
     """Give only utilization, power and clock; see Use."""
+    return _means(_History(timeline, edges), gpus)
+
+
+class _History:
+    """The samples around some intervals, and which intervals the samples of a source cover."""
+
+    def __init__(self, timeline: Timeline, edges: Edges) -> None:
+        self.edges = edges
+        self._timeline = timeline
+        self._since, self._until = int(edges[0].min()) - 2 * _SLACK, int(edges[1].max()) + 2 * _SLACK
+        self._covered: dict[tuple[int, int, int], NDArray[np.bool_]] = {}
+
+    def of(self, series: Series) -> tuple[NDArray[np.int64], Numbers]:
+        """Cut out the times and values of a series, without those that have no value."""
+        times, values = self._timeline.window(series, self._since, self._until)
+        told = np.frombuffer(values, np.float64) if values else np.empty(0)
+        there = ~np.isnan(told)
+        return (np.frombuffer(times, np.int64) if times else np.empty(0, np.int64))[there], told[there]
+
+    def covered(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which intervals lie within these samples. All series of a source have the same times."""
+        key = (len(times), int(times[0]), int(times.sum()))
+        if key not in self._covered:
+            self._covered[key] = _covered(times, self.edges)
+        return self._covered[key]
+
+
+def _means(history: _History, gpus: Sequence[Gpu]) -> tuple[Numbers, Numbers, Numbers]:
     return (
-        _over([_mean(timeline, GPU_UTILIZATION.series(GpuTask(gpu, "general")), edges) for gpu in gpus]),
-        _over([_mean(timeline, POWER.series(gpu), edges) for gpu in gpus]),
-        _over([_mean(timeline, CLOCK.series(GpuClock(gpu, "sm")), edges) for gpu in gpus]),
+        _over([_mean(history, GPU_UTILIZATION.series(GpuTask(gpu, "general"))) for gpu in gpus]),
+        _over([_mean(history, POWER.series(gpu)) for gpu in gpus]),
+        _over([_mean(history, CLOCK.series(GpuClock(gpu, "sm"))) for gpu in gpus]),
     )
 
 
-def _mean(timeline: Timeline, series: Series, edges: Edges) -> Numbers:
+def _mean(history: _History, series: Series) -> Numbers:
     """Mean of a gauge over each interval; of one without length, its value then."""
-    times, values = _history(timeline, series, edges)
-    since, until = edges
+    times, values = history.of(series)
+    since, until = history.edges
     if not len(times):
         return np.full(len(since), np.nan)
     steps = np.diff(times)
@@ -95,7 +114,7 @@ def _mean(timeline: Timeline, series: Series, edges: Edges) -> Numbers:
     # The sum grows as the square of a step's part: between two samples the gauge is a line.
     found = (_area(until, times, values, area) - _area(since, times, values, area)) / np.where(length > 0, length, 1.0)
     found = np.where(length > 0, found, np.interp(since, times, values))
-    return np.where(_covered(times, edges), found, np.nan)
+    return np.where(history.covered(times), found, np.nan)
 
 
 def _area(at: NDArray[np.int64], times: NDArray[np.int64], values: Numbers, area: Numbers) -> Numbers:
@@ -106,23 +125,17 @@ def _area(at: NDArray[np.int64], times: NDArray[np.int64], values: Numbers, area
     return found
 
 
-def _increase(timeline: Timeline, series: Series, edges: Edges) -> Numbers:
+def _increase(history: _History, series: Series) -> Numbers:
     """Increase of a counter over each interval; a fall is a restart from zero, and what it lost stays unknown."""
-    times, values = _history(timeline, series, edges)
-    since, until = edges
+    times, values = history.of(series)
+    since, until = history.edges
     if not len(times):
         return np.full(len(since), np.nan)
+    if values.min() == values.max():  # As most reasons of throttling: nothing to look up.
+        return np.where(history.covered(times), 0.0, np.nan)
     grown = np.concatenate(([0.0], np.cumsum(np.maximum(np.diff(values), 0.0))))
     found = np.interp(until, times, grown) - np.interp(since, times, grown)
-    return np.where(_covered(times, edges), found, np.nan)
-
-
-def _history(timeline: Timeline, series: Series, edges: Edges) -> tuple[NDArray[np.int64], Numbers]:
-    since, until = int(edges[0].min()), int(edges[1].max())
-    times, values = timeline.window(series, since - 2 * _SLACK, until + 2 * _SLACK)
-    told = np.frombuffer(values, np.float64) if values else np.empty(0)
-    there = ~np.isnan(told)
-    return (np.frombuffer(times, np.int64) if times else np.empty(0, np.int64))[there], told[there]
+    return np.where(history.covered(times), found, np.nan)
 
 
 def _covered(times: NDArray[np.int64], edges: Edges) -> NDArray[np.bool_]:
