@@ -214,7 +214,7 @@ class Pipeline:
 
     def _count_unmapped(self, placement: Placement) -> None:
         with self._changed:
-            self._unmapped[placement.engine, placement.reason or "unknown"] += 1
+            self._unmapped[placement.engine, str(placement.reason or "unknown")] += 1
 
     def _annotate(self, groups: Mapping[tuple[Gpu | MigInstance, ...], Sequence[Place]], now: int) -> None:
         from agent.processors.annotation import GPU_IDS, annotate  # noqa: PLC0415 - numpy, where there are requests

@@ -8,9 +8,14 @@ from typing import Literal
 
 import msgspec
 
+from agent.commands.engines import ADVICE, Engines, ask
+from agent.config import Address, Config
+from agent.config_file import load
+from agent.errors import ConfigError
 from agent.reader.examine import GpuReport, Group, Report
 from agent.reader.progress import SharedProgress
 from agent.system import host
+from agent.system.processes import foreign_descriptors_readable
 
 _TIMEOUT = 30.0
 """Seconds that the driver gets: without persistence mode it initialises every GPU first."""
@@ -36,6 +41,7 @@ class Diagnosis(msgspec.Struct):
 
     findings: list[Finding]
     report: Report
+    engines: Engines
 
 
 def doctor(*, as_json: bool) -> int:
@@ -49,12 +55,15 @@ def doctor(*, as_json: bool) -> int:
 
 
 def diagnose() -> Diagnosis:
-    """Look at the host and ask the GPUs."""
+    """Look at the host, ask the GPUs, and ask the agent that runs here."""
     report, hang = _ask()
     findings = [*_driver(report, hang), *_host(report)]
     for gpu in report.gpus:
         findings += _gpu(gpu)
-    return Diagnosis(findings, report)
+    address, wrong = _listens()
+    engines = ask(address)
+    findings += [*wrong, *_sight(readable=foreign_descriptors_readable()), *_engines(engines)]
+    return Diagnosis(findings, report, engines)
 
 
 def _ask() -> tuple[Report, str | None]:
@@ -141,6 +150,36 @@ def _gpu(gpu: GpuReport) -> list[Finding]:
     return findings
 
 
+def _listens() -> tuple[Address, list[Finding]]:
+    """Tell where the agent listens, as far as that is known without its configuration file."""
+    try:
+        return load(None, os.environ).listen, []
+    except ConfigError as error:
+        advice = "correct or unset the variable; the agent does not start with it"
+        return Config().listen, [Finding("broken", f"environment: {error}", advice)]
+
+
+def _sight(*, readable: bool | None) -> list[Finding]:
+    if readable is not False:
+        return []
+    advice = "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; without them a connection does not lead to the process behind it"
+    return [Finding("hint", "processes: this user may not look into /proc/PID/fd of other users", advice)]
+
+
+def _engines(engines: Engines) -> list[Finding]:
+    if engines.error:
+        what = f"engines: not known: {engines.agent} (JOULESPAN_LISTEN names another address): {engines.error}"
+        return [Finding("hint", what)]
+    return [
+        Finding(
+            "hint",
+            f"engines: {one.requests} requests of {one.engine} without GPUs: {one.reason}",
+            ADVICE.get(one.reason, "this doctor is older than the agent"),
+        )
+        for one in engines.unmapped
+    ]
+
+
 _FAILURES = {"Unavailable", "DeviceLost"}
 
 
@@ -154,6 +193,20 @@ def _print(diagnosis: Diagnosis) -> None:
         print(f"\ngpu{gpu.index}  {gpu.model or ''}  {gpu.uuid or 'cannot be opened'}")
         for group in gpu.groups:
             print(f"  {group.collector:<16} {_summary(group)}")
+    _print_engines(diagnosis)
+
+
+def _print_engines(diagnosis: Diagnosis) -> None:
+    known = diagnosis.engines
+    if known.error:
+        return
+    print(f"\nengines  as the agent at {known.agent} knows them")
+    names = {gpu.uuid: f"gpu{gpu.index}" for gpu in diagnosis.report.gpus}
+    for engine in known.engines:
+        gpus = ", ".join(names.get(gpu, gpu) for gpu in engine.gpus)
+        print(f"  {engine.name:<16} {gpus}  by {', '.join(engine.sources)}")
+    if not known.engines:
+        print("  none in the last 15 minutes")
 
 
 def _summary(group: Group) -> str:

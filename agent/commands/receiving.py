@@ -96,9 +96,14 @@ class Receiving:
             self._rebalanced = now
             self._metrics.rebalance()
         yield from self._pipeline.samples()
-        for placement in self._topology.placements(now):
-            for gpu in placement.gpus:
-                yield requests.ENGINE_GPU(EngineGpu(placement.engine, gpu.id, placement.source or "unknown"), 1)
+        yield own.QUEUE_DROPPED(Queue("placements"), self._topology.forgotten)
+        served = {
+            EngineGpu(placement.engine, gpu.id, placement.source or "unknown")
+            for placement in self._topology.placements(now)
+            for gpu in placement.gpus
+        }
+        for engine_gpu in sorted(served):
+            yield requests.ENGINE_GPU(engine_gpu, 1)
 
     def samples(self) -> Iterator[Sample]:
         """Say what came in and what became of it."""

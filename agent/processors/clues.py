@@ -22,7 +22,7 @@ GPU_KEYS = frozenset(
 """Attributes, of a resource or a span, that can name GPUs. The last is what an agent nearer to them has written."""
 _PID_KEYS = ("process.pid", "vllm.process_id")
 _LONGEST = 256
-_MOST = 64
+MOST = 64
 """Ids or numbers of one sender that are looked at; no machine has more GPUs."""
 # An index counts what one process was let see, so only what names a GPU everywhere counts: a UUID or the start of one.
 _UUID = re.compile(r"(?:(?:GPU|MIG)-)?[0-9a-f]{8}(?:-[0-9a-f]{0,12}){0,4}", re.IGNORECASE)
@@ -67,18 +67,18 @@ def gpus_named(attributes: Mapping[str, Value]) -> tuple[str, ...]:
 
 def gpu_ids(words: Iterable[str]) -> tuple[str, ...]:
     """Keep what names a GPU everywhere, once each."""
-    return tuple(dict.fromkeys(word for word in words if _UUID.fullmatch(word)))[:_MOST]
+    return tuple(dict.fromkeys(word for word in words if _UUID.fullmatch(word)))[:MOST]
 
 
 def _words(value: Value) -> Iterator[str]:
-    for one in value[:_MOST] if isinstance(value, list) else [value]:
+    for one in value[:MOST] if isinstance(value, list) else [value]:
         if isinstance(one, str):
-            yield from (word.strip() for word in one.split(",", _MOST)[:_MOST])
+            yield from (word.strip() for word in one.split(",", MOST)[:MOST])
 
 
 def _numbers(values: Iterable[Value]) -> Iterator[int]:
     for value in values:
-        number = int(value) if isinstance(value, str) and len(value) <= _MOST and value.isdecimal() else value
+        number = int(value) if isinstance(value, str) and len(value) <= MOST and value.isdecimal() else value
         if isinstance(number, int) and not isinstance(number, bool) and number > 0:
             yield number
 

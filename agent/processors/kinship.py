@@ -20,6 +20,7 @@ Device: TypeAlias = Gpu | MigInstance
 CONNECTIONS = 100
 """Connections that are looked for in one reading of the processes: each costs milliseconds."""
 _DEEPEST = 64
+_INIT = 1
 _MOST_NAMESPACES = 64
 _STARTERS = frozenset(
     (  # noqa: SIM905 - a name a line would be forty lines
@@ -166,7 +167,7 @@ class Kinship:
         found: dict[int, list[int]] = {}
         for holder in self.holders:
             for ancestor in self._line(holder):
-                if self._together(holder, ancestor):
+                if ancestor == holder or (ancestor != _INIT and self._together(holder, ancestor)):
                     found.setdefault(ancestor, []).append(holder)
         return found
 
@@ -190,7 +191,7 @@ class Kinship:
 
     def _joined(self, child: int, parent: int) -> bool:
         launcher = self.table[parent]
-        if parent == 1 or launcher.name in _STARTERS or launcher.name.startswith(_STARTERS_BEGIN):
+        if parent == _INIT or launcher.name in _STARTERS or launcher.name.startswith(_STARTERS_BEGIN):
             return False
         group = self.cgroup(parent)
         if group is None or group.path.endswith(".slice") or not self._together(child, parent):
@@ -199,8 +200,6 @@ class Kinship:
         return group.container is not None or (session is not None and session == self.table[child].session)
 
     def _together(self, pid: int, other: int) -> bool:
-        if pid == other:
-            return True
         one, two = self.cgroup(pid), self.cgroup(other)
         if one is None or two is None:
             return False

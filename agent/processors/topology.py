@@ -12,7 +12,7 @@ from agent.catalogue.gpu import MIG_PROCESS_MEMORY, PROCESS_MEMORY
 from agent.clock import NS
 from agent.config import Engine as EngineConfig
 from agent.entities import Gpu, GpuInfo, MigInstance
-from agent.processors.clues import GPU_KEYS, Clues, clues_of, gpu_ids, gpus_named
+from agent.processors.clues import GPU_KEYS, MOST, Clues, clues_of, gpu_ids, gpus_named
 from agent.processors.kinship import Device, Kinship, Machine
 from agent.processors.senders import Found, Reason, by_group, by_pids, by_socket
 from agent.requests import Request
@@ -95,7 +95,8 @@ class Topology:
 
     def _look(self, key: _Key, ended: int, now_ns: int) -> Placement:
         clues, dialect, pids, gpus = key
-        told = clues._replace(pids=tuple(dict.fromkeys((*pids, *clues.pids))), gpus=gpu_ids(gpus) or clues.gpus)
+        numbers = tuple(dict.fromkeys((*pids, *clues.pids)))[:MOST]
+        told = clues._replace(pids=numbers, gpus=gpu_ids(gpus) or clues.gpus)
         placement = self._placed(told, dialect, ended, now_ns)
         self._keep(key, _Kept(placement, now_ns + (_MAPPED if placement.gpus else _UNMAPPED), now_ns))
         return placement

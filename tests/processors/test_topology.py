@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which engine and which GPUs served a request, on machines as /proc shows them."""
 
+import socket
+import subprocess
+import sys
+import time
 import timeit
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -305,6 +309,35 @@ def test_what_is_not_known_is_asked_again_after_five_seconds() -> None:
     assert node.place(pids=(720,)).reason == "no_gpu_held"
     node.now += 5 * NS
     assert node.place(pids=(720,)).gpus == (GPUS[0],)
+
+
+SERVER = """
+import socket, subprocess, sys
+worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    connection.sendall(f"{worker.pid}\\n".encode())
+    input()
+worker.communicate(b"\\n")
+"""
+
+
+def test_a_process_that_connects_leads_to_the_gpu_of_its_child() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        command = [sys.executable, "-c", SERVER, str(port)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as server:
+            connection, (host, theirs) = listener.accept()
+            with connection, connection.makefile() as said:
+                worker = int(said.readline())
+                topology = Topology((), LocalMachine(), lambda: {worker: [GPUS[3]]}, lambda: GPUS)
+                now = time.time_ns()
+                by_socket = topology.place(request(None, Peer(host, theirs, port), ended=now), 0)
+                by_pid = topology.place(request(None, pids=(server.pid,), ended=now), 0)
+                long_ago = topology.place(request({}, pids=(server.pid,), ended=now - 3600 * NS), 0)
+                server.communicate(b"\n")
+    assert by_socket == Placement("chat", (GPUS[3],), "socket")
+    assert by_pid == Placement("chat", (GPUS[3],), "pid")
+    assert long_ago == Placement("vllm", reason="process_gone")
 
 
 def test_many_senders_share_one_reading_of_the_processes() -> None:
