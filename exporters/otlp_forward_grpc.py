@@ -54,7 +54,7 @@ class GrpcBackend:
         except grpc.RpcError as error:
             outcome = _failed(error)
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                pass
+                self._reopen()
             return outcome
         return accepted(self._signal, answer)
 
