@@ -7,14 +7,16 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from agent.catalogue import own, requests
 from agent.clock import NS, Clock
-from agent.config import Config, ForwardExporter
+from agent.config import Config
 from agent.dialects.reading import Reader
 from agent.entities import EngineGpu, Queue, Receiver, ReceiverRefusal
+from agent.errors import ConfigError
 from agent.metric import Counter, Distribution, Sample
 from agent.pipeline import Onward, Pipeline
 from agent.processors.request_metrics import RequestMetrics
@@ -26,7 +28,7 @@ from agent.snapshot import Snapshots
 from agent.system.machine import LocalMachine
 from agent.timeline import Timeline
 from exporters.otlp_forward import OtlpForward
-from exporters.otlp_settings import OtlpSettings, enabled
+from exporters.otlp_settings import OtlpSettings, enabled, target
 
 LOG = logging.getLogger("joulespan.receiving")
 
@@ -34,6 +36,7 @@ _GRACE = 1.0
 """Seconds that spans on their way get at the end: to be joined, and again to be sent."""
 _REBALANCE = 600 * NS
 """Time between two decisions on which tenants, models and engines are named."""
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _COUNTERS: Mapping[Signal, Counter[Receiver]] = {
     Signal.TRACES: own.RECEIVER_SPANS,
     Signal.METRICS: own.RECEIVER_POINTS,
@@ -126,22 +129,37 @@ class Receiving:
 
 
 def _forwards(config: Config, clock: Clock) -> dict[Signal, OtlpForward]:
-    """Make what sends on, of each signal that has somewhere to go."""
+    """Make what sends on, of each signal that has somewhere to go. Raises ConfigError."""
     found: dict[Signal, OtlpForward] = {}
-    for signal, section in ((Signal.TRACES, config.exporters.traces), (Signal.LOGS, config.exporters.logs)):
-        if section.endpoint:
-            found[signal] = _forward(signal, section, clock)
-    if enabled(config.exporters.otlp.endpoint, os.environ):
-        settings = OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp))
-        found[Signal.METRICS] = OtlpForward("metrics", settings, clock)
+    for signal, name, section in (
+        (Signal.TRACES, "traces", config.exporters.traces),
+        (Signal.LOGS, "logs", config.exporters.logs),
+    ):
+        settings: dict[str, Any] = msgspec.structs.asdict(section)
+        capacity = settings.pop("queue")
+        _add(found, signal, OtlpSettings(**settings, key=f"exporters.{name}"), capacity, config, clock)
+    push = OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp))
+    _add(found, Signal.METRICS, push, config.exporters.traces.queue, config, clock)
     return found
 
 
-def _forward(signal: Signal, section: ForwardExporter, clock: Clock) -> OtlpForward:
-    settings: dict[str, Any] = msgspec.structs.asdict(section)
-    capacity = settings.pop("queue")
-    name: Literal["traces", "logs"] = "traces" if signal is Signal.TRACES else "logs"
-    return OtlpForward(name, OtlpSettings(**settings), clock, capacity=capacity)
+def _add(
+    found: dict[Signal, OtlpForward],
+    signal: Signal,
+    settings: OtlpSettings,
+    capacity: int,
+    config: Config,
+    clock: Clock,
+) -> None:
+    name: Literal["traces", "metrics", "logs"] = signal.name.lower()  # type: ignore[assignment]
+    if not enabled(settings.endpoint, os.environ, name):
+        return
+    to = urlsplit(target(settings, os.environ, name).url)
+    otlp = config.receivers.otlp
+    if to.hostname in _HERE and to.port in {one.port for one in (otlp.grpc, otlp.http) if one}:
+        message = f"{settings.key}: {to.netloc} is this agent's own receiver; name what comes after it"
+        raise ConfigError(message)
+    found[signal] = OtlpForward(name, settings, clock, capacity=capacity)
 
 
 def _servers(config: Config, receiver: OtlpReceiver, token: str | None) -> list[Server]:
