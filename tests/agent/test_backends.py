@@ -2,72 +2,25 @@
 """What a real Prometheus and a real OTLP receiver get from a running agent."""
 
 import json
-import subprocess
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent.system.nvml import waves
 from tests.agent.conftest import GPUS, LINKS, complete
+from tests.agent.prometheus import Prometheus, scraping
 from tests.agent.running import RunningAgent, running
 from tests.exporters.receivers import Rotel, free_port, until
 from tests.mock_nvml.control import MockNvml
-
-_SCRAPES = """
-global: {{ scrape_interval: 1s }}
-scrape_configs:
-  - job_name: joulespan
-    static_configs: [{{ targets: ["{target}"] }}]
-"""
-
-
-class Prometheus:
-    """A Prometheus that scrapes an agent each second."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """Evaluate an instant query: labels and value of every result."""
-        found = self._get("/api/v1/query", query=expression)["result"]
-        return [(one["metric"], float(one["value"][1])) for one in found]
-
-    def types(self) -> dict[str, str]:
-        """Types of the metrics, as scraped."""
-        return {name: entry[0]["type"] for name, entry in self._get("/api/v1/metadata").items()}
-
-    def up(self) -> bool:
-        """Whether it answers and has scraped twice."""
-        try:
-            return bool(self.query("count_over_time(up[1m]) > 2"))
-        except OSError:
-            return False
-
-    def _get(self, path: str, **parameters: str) -> Any:
-        with urllib.request.urlopen(f"{self._url}{path}?{urllib.parse.urlencode(parameters)}", timeout=10) as answer:
-            return json.load(answer)["data"]
 
 
 @pytest.fixture
 def prometheus(agent: RunningAgent, tmp_path: Path) -> Iterator[Prometheus]:
     """Give a Prometheus that has scraped the agent."""
-    port = free_port()
-    config = tmp_path / "prometheus.yml"
-    config.write_text(_SCRAPES.format(target=agent.url.removeprefix("http://")))
-    command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-    command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]
-    with (tmp_path / "prometheus.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            found = Prometheus(f"http://127.0.0.1:{port}")
-            until(found.up, 30)
-            yield found
-        finally:
-            process.terminate()
+    with scraping(agent, tmp_path) as found:
+        yield found
 
 
 def test_prometheus_scrapes_it_and_answers_queries_about_it(prometheus: Prometheus) -> None:

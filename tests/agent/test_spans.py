@@ -22,6 +22,7 @@ from agent.otlp.envelope import split
 from agent.otlp.values import attributes
 from tests.agent.collector import Collector
 from tests.agent.conftest import complete
+from tests.agent.prometheus import scraping
 from tests.agent.running import RunningAgent, Scrape, running
 from tests.exporters.receivers import free_port, until
 from tests.mock_nvml.control import MockNvml
@@ -152,10 +153,27 @@ def test_what_an_sdk_sends_arrives_behind_with_what_its_gpus_did(
     assert {one["gen_ai.request.id"] for one in found} == {f"chatcmpl-{number}" for number in range(20)}
     for one in found:
         assert list(one)[:10] == [key for key in one if not key.startswith("joulespan.")]
-        assert one["joulespan.gpu.ids"] == [f"GPU-0000000{n}-0000-4000-8000-00000000000{n}" for n in (0, 1)]
+        assert one["joulespan.gpu.ids"] == [f"GPU-00000000-0000-4000-8000-00000000000{n}" for n in (0, 1)]
         assert 100 < float(str(one["joulespan.gpu.power"])) < 800
         assert 0 <= float(str(one["joulespan.gpu.utilization"])) <= 1
         assert {"joulespan.gpu.power.prefill", "joulespan.gpu.power.decode", "joulespan.nvlink.bytes"} <= one.keys()
+
+
+def test_a_real_prometheus_finds_the_trace_behind_a_slow_request(mock_nvml: MockNvml, tmp_path: Path) -> None:
+    settings = config(tmp_path, engines=ENGINES)
+    with running("run", *settings, env=mock_nvml.env(), log=tmp_path / "log") as agent:
+        agent.until(complete)
+        with scraping(agent, tmp_path) as prometheus:
+            trace(exporter(agent, "otlp_grpc"), "vllm-a", 4)
+            until(lambda: prometheus.query("gen_ai_server_request_duration_seconds_count"), 30)
+            until(lambda: prometheus.exemplars("gen_ai_server_request_duration_seconds_bucket"), 30)
+            found = prometheus.exemplars("gen_ai_server_request_duration_seconds_bucket")
+    for labels, exemplars in found:
+        assert labels["engine"] == "llama"
+        assert labels["tenant"] in ("team-0", "team-1")
+        for one in exemplars:
+            assert float(one["value"]) == pytest.approx(0.75, abs=0.01)
+            assert {len(one["labels"]["trace_id"]), len(one["labels"]["span_id"])} == {32, 16}
 
 
 def test_while_the_back_end_is_away_spans_wait_and_the_rest_is_counted(mock_nvml: MockNvml, tmp_path: Path) -> None:
