@@ -13,8 +13,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-LISTENING = re.compile(r"listening on (http://\S+)")
-TAKING = re.compile(r"(otlp_grpc|otlp_http): taking OTLP on (\S+)")
+LISTENING = re.compile(r"joulespan\.http: listening on (http://\S+)")
+RECEIVING = re.compile(r"joulespan\.(otlp_grpc|otlp_http): listening on (?:http://)?(\S+)")
 START = 20.0
 """Seconds; far more than it takes, for a busy machine."""
 
@@ -56,7 +56,7 @@ class RunningAgent:
 
     def receiver(self, name: str) -> str:
         """Address of a receiver, otlp_grpc or otlp_http: HOST:PORT."""
-        return str(dict(TAKING.findall(self.log))[name])
+        return str(dict(RECEIVING.findall(self.log))[name])
 
     @property
     def log(self) -> str:
