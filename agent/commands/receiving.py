@@ -76,7 +76,9 @@ class Receiving:
             keep=self._keep,
         )
         self._receiver = OtlpReceiver(self._pipeline, config.receivers.otlp.max_message, threading.Lock)
-        self._servers = _servers(config, self._receiver, token)
+        self.grpc: str | None = None
+        """Address of the gRPC receiver, HOST:PORT."""
+        self._servers = self._bound(config, token)
 
     async def start(self) -> None:
         """Serve from now on."""
@@ -124,6 +126,21 @@ class Receiving:
         yield own.QUEUE_FILL(Queue("received_metrics"), self._kept.fill)
         yield own.QUEUE_DROPPED(Queue("received_metrics"), self._kept.dropped)
 
+    def _bound(self, config: Config, token: str | None) -> list[Server]:
+        otlp = config.receivers.otlp
+        found: list[Server] = []
+        if otlp.grpc:
+            from agent.receivers.grpc import GrpcServer  # noqa: PLC0415 - only what is switched on
+
+            grpc = GrpcServer(self._receiver, otlp.grpc, otlp.security, token)
+            self.grpc = f"{otlp.grpc.rpartition(':')[0]}:{grpc.port}"
+            found.append(grpc)
+        if otlp.http:
+            from agent.receivers.http import HttpReceiver  # noqa: PLC0415 - as above
+
+            found.append(HttpReceiver(self._receiver, otlp.http, otlp.security, token))
+        return found
+
     def _keep(self, messages: Messages) -> None:
         self._kept.put(messages.decoded, self._clock.monotonic_ns())
 
@@ -160,17 +177,3 @@ def _add(
         message = f"{settings.key}: {to.netloc} is this agent's own receiver; name what comes after it"
         raise ConfigError(message)
     found[signal] = OtlpForward(name, settings, clock, capacity=capacity)
-
-
-def _servers(config: Config, receiver: OtlpReceiver, token: str | None) -> list[Server]:
-    otlp = config.receivers.otlp
-    found: list[Server] = []
-    if otlp.grpc:
-        from agent.receivers.grpc import GrpcServer  # noqa: PLC0415 - only what is switched on
-
-        found.append(GrpcServer(receiver, otlp.grpc, otlp.security, token))
-    if otlp.http:
-        from agent.receivers.http import HttpReceiver  # noqa: PLC0415 - as above
-
-        found.append(HttpReceiver(receiver, otlp.http, otlp.security, token))
-    return found

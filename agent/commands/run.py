@@ -30,6 +30,7 @@ from agent.timeline import Timeline
 from agent.version import VERSION
 
 if TYPE_CHECKING:
+    from agent.simulation.processes import SimulatedEngines
     from exporters.http import HttpInterface
 
 LOG = logging.getLogger("joulespan")
@@ -45,7 +46,7 @@ class _Core(NamedTuple):
     snapshots: Snapshots
     timeline: Timeline
     supervisor: Supervisor
-    demo: bool
+    demo: "SimulatedEngines | None"
 
 
 def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None = None) -> int:
@@ -59,14 +60,23 @@ def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None
     snapshots = Snapshots()
     timeline = Timeline(config.attribution.retention, config.collectors.energy.interval, guard=threading.Lock())
     intake = Intake(snapshots, timeline, clock)
-    supervisor = Supervisor(_setup(config, demo=demo), intake, clock, asleep=_never if demo else host.all_asleep)
+    engines = _simulated(clock) if demo else None
+    supervisor = Supervisor(_setup(config, engines), intake, clock, asleep=_never if demo else host.all_asleep)
     # The reader starts now and loads the driver while we load the rest.
     supervisor.start()
     try:
-        return _serve(_Core(config, clock, notifier, snapshots, timeline, supervisor, demo), load, seconds)
+        return _serve(_Core(config, clock, notifier, snapshots, timeline, supervisor, engines), load, seconds)
     finally:
         for link in supervisor.stop():
             link.close()
+        if engines:
+            engines.stop()
+
+
+def _simulated(clock: Clock) -> "SimulatedEngines":
+    from agent.simulation.processes import SimulatedEngines  # noqa: PLC0415 - only the demo has them
+
+    return SimulatedEngines(clock.monotonic_ns())
 
 
 def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
@@ -81,7 +91,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     config, clock, notifier, snapshots, timeline, supervisor, demo = core
     resource = resource_attributes(os.environ, version=VERSION)
     view = _View(snapshots, supervisor)
-    interface = HttpInterface(view, clock, resource, token=_token("web", config.web), demo=demo)
+    interface = HttpInterface(view, clock, resource, token=_token("web", config.web), demo=demo is not None)
     supervisor.intake.updated = interface.updated
     pushers: list[OtlpMetrics] = []
     if enabled(config.exporters.otlp.endpoint, os.environ):
@@ -89,7 +99,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         pushers.append(OtlpMetrics(settings, resource, clock, view.snapshot))
     otlp = config.receivers.otlp
     receiving = Receiving(config, snapshots, timeline, clock, _token("receivers.otlp.security", otlp.security))
-    reloading = _Reloading(load, config, supervisor, interface, demo=demo)
+    reloading = _Reloading(load, config, supervisor, interface, demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS
 
     def agent_samples() -> Iterator[Sample]:
@@ -123,7 +133,11 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
             kernel_log = KernelLog()
     server = HttpServer(interface, config.listen, config.web)
     if demo:
-        LOG.warning("demo: %d simulated GPUs; nothing of what is shown is measured", DEMO_GPUS)
+        LOG.warning(
+            "demo: %d simulated GPUs and %d engines; nothing of what is shown is measured", DEMO_GPUS, len(demo.pids)
+        )
+        if receiving.grpc:
+            demo.start(f"http://{receiving.grpc}")
     parts: list[Pusher] = list(pushers)
     service = Service(
         supervisor,
@@ -152,8 +166,7 @@ class _Reloading:
         config: Config,
         supervisor: Supervisor,
         interface: "HttpInterface",
-        *,
-        demo: bool,
+        demo: "SimulatedEngines | None",
     ) -> None:
         self._load = load
         self._config = config
@@ -173,7 +186,7 @@ class _Reloading:
         self._counts["applied"] += 1
         for key in _fixed(self._config, fresh):
             LOG.warning("reload: %s changed, which takes effect after a restart", key)
-        self._supervisor.reconfigure(_setup(fresh, demo=self._demo))
+        self._supervisor.reconfigure(_setup(fresh, self._demo))
         self._interface.dcgm = _dcgm(fresh)
 
     def samples(self) -> Iterator[Sample]:
@@ -197,7 +210,7 @@ class _View:
         return bool(self._snapshots.current.batches) and (intake.opened or intake.failure is not None)
 
 
-def _setup(config: Config, *, demo: bool) -> Setup:
+def _setup(config: Config, demo: "SimulatedEngines | None") -> Setup:
     gpu = config.collectors.gpu
     return Setup(
         fast=float(config.collectors.energy.interval),
@@ -206,6 +219,7 @@ def _setup(config: Config, *, demo: bool) -> Setup:
         processes=float(gpu.processes_interval),
         detail=gpu.detail,
         simulate=DEMO_GPUS if demo else 0,
+        engines=demo.engines if demo else [],
         avoid=[],
     )
 

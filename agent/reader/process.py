@@ -255,15 +255,27 @@ def _receive_setup(sock: socket.socket, frames: Frames) -> Setup:
     raise SystemExit(0)
 
 
+def _simulated(setup: Setup) -> Library:
+    from agent.simulation import DEMO  # noqa: PLC0415 - only the demo needs it
+    from agent.simulation.load import holders, loads  # noqa: PLC0415 - as above
+    from agent.system.nvml.device import ProcessUse  # noqa: PLC0415 - as above
+    from agent.system.nvml.fake import FakeLibrary  # noqa: PLC0415 - as above
+
+    if not setup.engines:
+        return FakeLibrary(setup.simulate)
+    processes = {gpu: [ProcessUse(*holder)] for gpu, holder in holders(setup.engines, DEMO).items()}
+    return FakeLibrary(
+        setup.simulate, loads=dict(enumerate(loads(setup.simulate, setup.engines, DEMO))), processes=processes
+    )
+
+
 def main() -> int:
     """Run as a process: see the module."""
     progress = SharedProgress(int(sys.argv[2]))
 
     def open_library(setup: Setup) -> Library:
         if setup.simulate:
-            from agent.system.nvml.fake import FakeLibrary  # noqa: PLC0415 - only the demo needs it
-
-            return FakeLibrary(setup.simulate)
+            return _simulated(setup)
         from agent.system.nvml.library import PynvmlLibrary  # noqa: PLC0415 - not in the demo: loads the driver's library
 
         return PynvmlLibrary(progress)

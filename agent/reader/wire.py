@@ -14,6 +14,7 @@ import msgspec
 from agent.catalogue import METRICS
 from agent.errors import JoulespanError
 from agent.metric import Series
+from agent.simulation.deployment import SimulatedEngine
 
 _HEADER = struct.Struct("=I")
 MAX_MESSAGE = 16 << 20
@@ -40,6 +41,8 @@ class Setup(Message, tag=1):
     """How many GPUs to simulate; 0 reads the real ones."""
     avoid: list[int]
     """NVML indexes not to touch: a call on them hangs another reader."""
+    engines: list[SimulatedEngine] = []
+    """Simulated engines that work on the simulated GPUs; without any, these show waves."""
 
 
 class Include(Message, tag=2):

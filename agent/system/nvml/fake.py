@@ -15,6 +15,7 @@ from agent.system.nvml.ask import NoProgress, Progress
 from agent.system.nvml.device import Device, ProcessUse, XidEvent
 from agent.system.nvml.fake_board import BOARDS, CUDA_VERSION, DRIVER_VERSION, SimulatedGpu
 from agent.system.nvml.fake_gpu import FakeDevice
+from agent.system.nvml.fake_load import Load
 
 __all__ = ["FakeDevice", "FakeLibrary"]
 
@@ -22,7 +23,7 @@ __all__ = ["FakeDevice", "FakeLibrary"]
 class FakeLibrary:
     """GPUs that no machine has; see Library."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that a test may choose
         self,
         gpus: int = 8,
         *,
@@ -32,12 +33,14 @@ class FakeLibrary:
         power_watts: Sequence[float] | None = None,
         mig: Mapping[int, int] | None = None,
         processes: Mapping[int, Sequence[ProcessUse]] | None = None,
+        loads: Mapping[int, Load] | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Simulate a node of `gpus` boards, one of h100, h200, gb200, a100, l40s.
 
         `now` is in seconds and is the time since the counters began. `power_watts` replaces the wave of each
         GPU's power by a constant. `mig` maps a GPU's index to its number of MIG instances: the GPU is in MIG mode.
+        `loads` replaces all waves of a GPU, by its index, but those of errors and throttling.
         """
         board = BOARDS[model]
         self.driver_version: str | None = DRIVER_VERSION
@@ -52,6 +55,7 @@ class FakeLibrary:
                 None if power_watts is None else power_watts[index],
                 (mig or {}).get(index),
                 (processes or {}).get(index, ()),
+                (loads or {}).get(index),
             )
             for index in range(gpus)
         ]

@@ -13,6 +13,7 @@ from agent.errors import DeviceLost
 from agent.system.nvml import waves
 from agent.system.nvml.ask import Asker, Progress
 from agent.system.nvml.device import Identity, Notes, ProcessUse
+from agent.system.nvml.fake_load import Load
 
 T = TypeVar("T")
 Architecture = Literal["ampere", "ada", "hopper", "blackwell"]
@@ -24,6 +25,14 @@ MAX_MIG: Final = 7
 _GENERATIONS: tuple[Architecture, ...] = ("ampere", "ada", "hopper", "blackwell")
 _FIRST_SERIAL = 1_320_000_000_000
 _FIRST_BUS, _BUS_STEP = 0x1B, 0x11
+_UPDATE = 0.1
+_UTILIZATION_SECONDS = 1.0
+_WARMING_SECONDS = 20.0
+"""Over which temperature follows power."""
+_AMBIENT, _DEGREES_PER_WATT = 30.0, 0.055
+_SLOWER_FROM, _SLOWER_MHZ = 0.7, 240.0
+"""The share of the power limit from which clocks go down, and by how much at the limit."""
+_DRAM = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,8 @@ class SimulatedGpu:
     watts: float | None = None
     mig: int | None = None
     processes: Sequence[ProcessUse] = ()
+    load: Load | None = None
+    """What runs on it, in place of the waves."""
     lost: bool = False
     failing: set[str] = field(default_factory=set)
 
@@ -147,20 +158,83 @@ class SimulatedGpu:
         )
 
     def power(self, t: float) -> float:
-        """W at the last update."""
+        """W at the last update; under a load the mean since the update before."""
         at = waves.step_time(t)
+        if self.load:
+            return self._mean_power(self.load, at, _UPDATE)
         return waves.power(self.index, at, self.board.model) if self.watts is None else self.watts
 
     def power_average(self, t: float) -> float:
         """W over the second before the last update."""
         at = waves.step_time(t)
+        if self.load:
+            return self._mean_power(self.load, at, 1.0)
         return waves.power_average(self.index, at, self.board.model) if self.watts is None else self.watts
 
     def energy(self, t: float) -> int:
         """Energy counter at the last update, mJ: the exact integral of power since the clock's zero."""
+        if self.load:
+            return floor(self.load.energy(waves.step_time(t)) * MILLI)
         if self.watts is None:
             return waves.energy_counter(self.index, t, 0.0, self.board.model)
         return floor(self.watts * waves.step_time(t) * MILLI)
+
+    def utilization(self, t: float) -> int:
+        """Share of time with a kernel running, %."""
+        if self.load is None:
+            return waves.utilization(self.index, t)
+        busy = self.load.busy_seconds(t) - self.load.busy_seconds(t - _UTILIZATION_SECONDS)
+        return floor(100.0 * busy / _UTILIZATION_SECONDS + 0.5)
+
+    def memory_utilization(self, t: float) -> int:
+        """Share of time with memory in use, %."""
+        if self.load is None:
+            return waves.memory_utilization(self.index, t)
+        busy = self.load.active_seconds(_DRAM, t) - self.load.active_seconds(_DRAM, t - _UTILIZATION_SECONDS)
+        return floor(100.0 * busy / _UTILIZATION_SECONDS + 0.5)
+
+    def engine_utilization(self) -> tuple[int, int, int, int]:
+        """Encoder, decoder, JPEG and optical-flow engines, %. Language models use none."""
+        return (0, 0, 0, 0) if self.load else waves.engine_utilization(self.index)
+
+    def memory_used(self, t: float) -> int:
+        """Allocated memory without the driver's own, bytes."""
+        return self.load.memory_bytes if self.load else waves.memory_used(self.index, t)
+
+    def temperature(self, t: float) -> float:
+        """GPU temperature, °C; under a load it follows power."""
+        if self.load is None:
+            return waves.temperature(self.index, t)
+        return _AMBIENT + _DEGREES_PER_WATT * self._mean_power(self.load, t, _WARMING_SECONDS)
+
+    def sm_clock(self, t: float) -> int:
+        """SM clock, MHz; under a load lower as power comes near its limit."""
+        if self.load is None:
+            return waves.sm_clock(self.index, t, self.board.model)
+        near = (self.power(t) / self.board.model.limit_watts - _SLOWER_FROM) / (1.0 - _SLOWER_FROM)
+        return self.board.model.sm_mhz - floor(_SLOWER_MHZ * max(0.0, near))
+
+    def active_seconds(self, t: float) -> dict[int, float]:
+        """Seconds by which each GPM activity metric grew until then; nothing where waves show it."""
+        return {metric: self.load.active_seconds(metric, t) for metric in waves.GPM_SHARES} if self.load else {}
+
+    def nvlink_bytes(self, link: int, t: float) -> tuple[float, float]:
+        """Bytes over one NVLink, sent and received. A load spreads evenly over all of them."""
+        if self.load is None:
+            return waves.nvlink_bytes(self.index, link, t)
+        sent, received = self.load.nvlink_bytes(t)
+        return sent / self.links, received / self.links
+
+    def pcie_bytes(self, t: float) -> tuple[float, float]:
+        """Bytes over PCIe, sent and received."""
+        if self.load:
+            return self.load.pcie_bytes(t)
+        sent, received = waves.pcie_rates(self.index)
+        return sent * t, received * t
+
+    @staticmethod
+    def _mean_power(load: Load, t: float, seconds: float) -> float:
+        return (load.energy(t) - load.energy(t - seconds)) / seconds
 
     def mig_places(self) -> list[int]:
         """List the places of its MIG instances. With 3 to 6 of them place 1 is free, as after destroying one."""

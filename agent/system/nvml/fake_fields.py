@@ -63,11 +63,11 @@ def _margin(value: float, *, memory: bool = False) -> Answer:
 
 
 def _memory_temperature(gpu: SimulatedGpu, _field: Field, t: float) -> float | None:
-    return floor(waves.memory_temperature(gpu.index, t)) if gpu.board.hbm else None
+    return floor(gpu.temperature(t) + waves.MEMORY_ABOVE) if gpu.board.hbm else None
 
 
 def _pcie_bytes(side: int, gpu: SimulatedGpu, _field: Field, t: float) -> float:
-    return floor(waves.pcie_rates(gpu.index)[side] * t)
+    return floor(gpu.pcie_bytes(t)[side])
 
 
 def _remapped(gpu: SimulatedGpu, _field: Field, _t: float) -> float | None:
@@ -86,11 +86,11 @@ def _over_links(of_link: Callable[[SimulatedGpu, int, float], float], unit: floa
 
 
 def _bytes(side: int, gpu: SimulatedGpu, link: int, t: float) -> float:
-    return waves.nvlink_bytes(gpu.index, link, t)[side]
+    return gpu.nvlink_bytes(link, t)[side]
 
 
 def _raw_bytes(side: int, gpu: SimulatedGpu, link: int, t: float) -> float:
-    return _RAW * waves.nvlink_bytes(gpu.index, link, t)[side]
+    return _RAW * gpu.nvlink_bytes(link, t)[side]
 
 
 def _errors(kind: int, gpu: SimulatedGpu, link: int, _t: float) -> float:
@@ -145,7 +145,7 @@ _ANSWERS: Final[dict[Field, Answer]] = {
     ),
     nvml.THROTTLE_POWER_SMOOTHING: _blackwell(_throttled),
     nvml.MEMORY_TEMPERATURE: _memory_temperature,
-    nvml.GPU_TEMPERATURE: lambda gpu, _field, t: waves.temperature(gpu.index, t),
+    nvml.GPU_TEMPERATURE: lambda gpu, _field, t: gpu.temperature(t),
     nvml.TLIMIT_SHUTDOWN: _margin(-5),
     nvml.TLIMIT_SLOWDOWN: _margin(-2),
     nvml.TLIMIT_MEMORY_MAX: _margin(0, memory=True),

@@ -89,7 +89,7 @@ class FakeDevice:
 
     def engine_utilization(self, engine: Engine) -> float | None:
         """See Device."""
-        percents = dict(zip(_ENGINES, waves.engine_utilization(self._gpu.index), strict=True))
+        percents = dict(zip(_ENGINES, self._gpu.engine_utilization(), strict=True))
         reading = f"nvmlDeviceGet{_ENGINES[engine]}Utilization"
         return self._ask(reading, lambda _: percents[engine] / _PERCENT, has=self._whole)
 
@@ -107,7 +107,7 @@ class FakeDevice:
         """See Device."""
         return self._ask(
             f"nvmlDeviceGetClockInfo {domain}",
-            lambda t: self._hertz(domain, waves.sm_clock(self._gpu.index, t, self._board.model)),
+            lambda t: self._hertz(domain, self._gpu.sm_clock(t)),
         )
 
     def clock_limit(self, domain: Domain) -> float | None:
@@ -122,12 +122,12 @@ class FakeDevice:
 
     def temperature(self) -> float | None:
         """See Device."""
-        return self._ask("nvmlDeviceGetTemperatureV gpu", lambda t: floor(waves.temperature(self._gpu.index, t)))
+        return self._ask("nvmlDeviceGetTemperatureV gpu", lambda t: floor(self._gpu.temperature(t)))
 
     def hotspot(self) -> float | None:
         """See Device."""
         return self._ask(
-            "nvmlDeviceGetTemperatureV hotspot", lambda t: floor(waves.hotspot_temperature(self._gpu.index, t))
+            "nvmlDeviceGetTemperatureV hotspot", lambda t: floor(self._gpu.temperature(t) + waves.HOTSPOT_ABOVE)
         )
 
     def temperature_limit(self, threshold: Threshold) -> float | None:
@@ -140,7 +140,7 @@ class FakeDevice:
         """See Device."""
         return self._ask(
             "nvmlDeviceGetMarginTemperature",
-            lambda t: _THRESHOLDS["gpu_max"] - floor(waves.temperature(self._gpu.index, t)),
+            lambda t: _THRESHOLDS["gpu_max"] - floor(self._gpu.temperature(t)),
             has=self._board.since("ada"),
         )
 
@@ -231,11 +231,10 @@ class FakeDevice:
         return self._mig if limit else []
 
     def _utilization(self, t: float) -> Utilization:
-        index = self._gpu.index
-        return Utilization(waves.utilization(index, t) / _PERCENT, waves.memory_utilization(index, t) / _PERCENT)
+        return Utilization(self._gpu.utilization(t) / _PERCENT, self._gpu.memory_utilization(t) / _PERCENT)
 
     def _memory(self, t: float) -> Memory:
-        total, used = self._board.model.memory_bytes, waves.memory_used(self._gpu.index, t)
+        total, used = self._board.model.memory_bytes, self._gpu.memory_used(t)
         return Memory(total, used, total - used - waves.MEMORY_RESERVED, waves.MEMORY_RESERVED)
 
     def _hertz(self, domain: Domain, sm_mhz: int) -> float:
@@ -249,6 +248,6 @@ class FakeDevice:
         if not self._gpu.processes or at <= self._last_process_sample:
             return []
         self._last_process_sample = at
-        share = waves.utilization(self._gpu.index, at) // len(self._gpu.processes) / _PERCENT
+        share = self._gpu.utilization(at) // len(self._gpu.processes) / _PERCENT
         idle: dict[str, float] = dict.fromkeys(_ENGINES, 0.0)
         return [ProcessLoad(process.pid, {"general": share, **idle}) for process in self._gpu.processes]

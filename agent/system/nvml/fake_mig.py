@@ -2,6 +2,7 @@
 """The activity of simulated GPUs between two looks, and their MIG instances."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from agent.system.nvml import waves
 from agent.system.nvml.ask import Progress
@@ -17,6 +18,14 @@ _MIG_MEMORY = 9728 * waves.MIB
 _FIRST_GPU_INSTANCE = 7
 
 
+class _Look(NamedTuple):
+    """A GPU's counters at a time; empty where its waves know what was between two times."""
+
+    t: float
+    seconds: Mapping[int, float]
+    bytes: Mapping[str, tuple[float, float]]
+
+
 class GpmWindow:
     """The time between two looks at a GPU's activity."""
 
@@ -25,21 +34,29 @@ class GpmWindow:
         self._gpu = gpu
         self._ask = ask
         self._instance = instance
-        self._last: float | None = None
+        self._last: _Look | None = None
 
     def read(self) -> Gpm | None:
         """See Device.gpm."""
         last = self._last
-        if last is not None and self._gpu.now() - last < _GPM_MIN_GAP:
+        if last is not None and self._gpu.now() - last.t < _GPM_MIN_GAP:
             return None
-        self._last = self._ask("nvmlGpmSampleGet", lambda t: t, has=self._gpu.board.since("hopper"))
+        self._last = self._ask("nvmlGpmSampleGet", self._look, has=self._gpu.board.since("hopper"))
         return None if last is None or self._last is None else self._between(last, self._last)
 
-    def _between(self, start: float, end: float) -> Gpm:
-        index = self._gpu.index
+    def _look(self, t: float) -> _Look:
+        links: dict[str, tuple[float, float]] = {}
+        if load := self._gpu.load:
+            links["pcie"] = load.pcie_bytes(t)
+            if self._gpu.links:
+                links["nvlink"] = load.nvlink_bytes(t)
+        return _Look(t, self._gpu.active_seconds(t), links)
 
+    def _between(self, start: _Look, end: _Look) -> Gpm:
         def ratio(metric: int) -> float:
-            return waves.gpm_percent(metric, index, start, end) / _PERCENT
+            if end.seconds:
+                return (end.seconds[metric] - start.seconds[metric]) / (end.t - start.t)
+            return waves.gpm_percent(metric, self._gpu.index, start.t, end.t) / _PERCENT
 
         return Gpm(
             graphics_active=ratio(_GRAPHICS),
@@ -47,18 +64,29 @@ class GpmWindow:
             sm_occupancy=ratio(_OCCUPANCY),
             dram_active=ratio(_DRAM),
             pipes={pipe: ratio(metric) for pipe, metric in _PIPES.items()},
-            throughput={} if self._instance else self._throughput(),
+            throughput={} if self._instance else self._throughput(start, end),
         )
 
-    def _throughput(self) -> Mapping[tuple[str, str], float]:
-        rates = {"pcie": waves.pcie_rates(self._gpu.index)}
-        if links := [waves.nvlink_rates(self._gpu.index, link) for link in range(self._gpu.links)]:
-            rates["nvlink"] = sum(sent for sent, _ in links), sum(received for _, received in links)
+    def _throughput(self, start: _Look, end: _Look) -> Mapping[tuple[str, str], float]:
+        if end.bytes:
+            seconds = end.t - start.t
+            rates = {
+                name: ((sent - start.bytes[name][0]) / seconds, (received - start.bytes[name][1]) / seconds)
+                for name, (sent, received) in end.bytes.items()
+            }
+        else:
+            rates = self._waves()
         return {
             (link, direction): rate
             for link, both in rates.items()
             for direction, rate in zip(("transmit", "receive"), both, strict=True)
         }
+
+    def _waves(self) -> dict[str, tuple[float, float]]:
+        rates = {"pcie": waves.pcie_rates(self._gpu.index)}
+        if links := [waves.nvlink_rates(self._gpu.index, link) for link in range(self._gpu.links)]:
+            rates["nvlink"] = sum(sent for sent, _ in links), sum(received for _, received in links)
+        return rates
 
 
 class FakeMig:
@@ -95,6 +123,6 @@ class FakeMig:
         return self._gpm.read()
 
     def _memory(self, t: float) -> Memory:
-        used = waves.memory_used(self._gpu.index, t) // _MIG_SHARE
+        used = self._gpu.memory_used(t) // _MIG_SHARE
         reserved = waves.MEMORY_RESERVED // _MIG_SHARE
         return Memory(_MIG_MEMORY, used, _MIG_MEMORY - used - reserved, reserved)

@@ -46,6 +46,10 @@ H100: Final = MODELS["h100"]
 MEMORY_RESERVED: Final = 600 * MIB
 """Bytes the driver keeps for itself."""
 
+HOTSPOT_ABOVE: Final = 6.0
+MEMORY_ABOVE: Final = 10.0
+"""°C by which the hottest spot of the die, and HBM, are warmer than the GPU."""
+
 GPM_SHARES: Final = MappingProxyType(
     {1: 1.0, 2: 0.9, 3: 0.5, 4: 0.3, 5: 0.6, 6: 0.02, 7: 0.55, 8: 0.01, 9: 0.03, 10: 0.4, 11: 0.05, 12: 0.2, 13: 0.1},
 )
@@ -157,12 +161,12 @@ def temperature(index: int, t: float) -> float:
 
 def hotspot_temperature(index: int, t: float) -> float:
     """The hottest spot of the die, °C."""
-    return temperature(index, t) + 6.0
+    return temperature(index, t) + HOTSPOT_ABOVE
 
 
 def memory_temperature(index: int, t: float) -> float:
     """HBM temperature, °C."""
-    return temperature(index, t) + 10.0
+    return temperature(index, t) + MEMORY_ABOVE
 
 
 def sm_clock(index: int, t: float, model: Model = H100) -> int:

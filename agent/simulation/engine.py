@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A simulated engine as a process: sends OTLP spans of the requests that it would have served until now.
+
+python -m agent.simulation.engine --name NAME --started-ns NS [--endpoint URL] [--parent PID] [--every SECONDS]
+
+Without --endpoint it waits for a line on standard input that says where to send. It ends when its parent does.
+Exports that fail are tried again as the SDK does, and not spoken of: whoever receives them says what was missing.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from agent.clock import NS, SystemClock
+from agent.simulation import DEMO
+from agent.simulation.batching import Batching, Finished
+from agent.simulation.deployment import Deployment
+from agent.simulation.spans import SCOPE, emit, resource, times
+from agent.simulation.workload import Workload
+
+_TICK = 0.1
+"""Seconds between two looks at what has finished; also how late the end of the parent is noticed."""
+_FLUSH = 0.4
+"""Seconds that the last spans get at the end."""
+_VLLM_EVERY = 5.0
+"""Seconds between two exports of a vLLM without settings: the SDK's default."""
+_NO_PROXY = (("grpc.enable_http_proxy", 0),)
+
+
+class Server:
+    """The requests of a deployment that are done, in the order of their spans' ends."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        """Begin at time 0."""
+        self._done: deque[Finished] = deque()
+        self._batching = Batching(deployment, Workload(deployment.traffic, deployment.seed), self._done.append)
+
+    def until(self, now: float) -> list[Finished]:
+        """List what ended since the last call and until now, s since the start."""
+        self._batching.advance(now)
+        found: list[Finished] = []
+        while self._done and times(self._done[0]).end <= now:
+            found.append(self._done.popleft())
+        return found
+
+
+def serve(deployment: Deployment, started: int, provider: TracerProvider, alive: Callable[[], bool]) -> None:
+    """Send spans as requests end, while `alive`. `started` is in ns of CLOCK_MONOTONIC."""
+    clock, server, tracer = SystemClock(), Server(deployment), provider.get_tracer(SCOPE)
+    while alive():
+        for finished in server.until((clock.monotonic_ns() - started) / NS):
+            emit(tracer, finished, clock.unix_ns(started))
+        time.sleep(_TICK)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a process: see the module."""
+    given = _arguments(argv)
+    endpoint = given.endpoint or sys.stdin.readline().strip()
+    if not endpoint:
+        return 0  # Whoever was to say where has gone.
+    stopped: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: stopped.append(number))
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    deployment = DEMO[given.name]
+    provider = TracerProvider(resource=resource(deployment.name), shutdown_on_exit=False)
+    exporter = OTLPSpanExporter(endpoint, insecure=True, channel_options=_NO_PROXY)  # type: ignore[arg-type] # gRPC takes numbers, too
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=given.every * 1000))
+    serve(deployment, given.started_ns, provider, lambda: not stopped and os.getppid() == given.parent)
+    flush = threading.Thread(target=provider.force_flush, daemon=True)
+    flush.start()
+    flush.join(_FLUSH)
+    # An export that hangs would hold up the interpreter's own end by seconds.
+    os._exit(0)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="agent.simulation.engine")
+    parser.add_argument("--name", required=True, choices=list(DEMO))
+    parser.add_argument("--started-ns", required=True, type=int)
+    parser.add_argument("--endpoint")
+    parser.add_argument("--parent", type=int, default=os.getppid())
+    parser.add_argument("--every", type=float, default=_VLLM_EVERY)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
