@@ -21,7 +21,7 @@ class Role(Enum):
 
 
 class Phase(Enum):
-    """Which part of the work a WORKER did."""
+    """Which part of the work was done here. A SERVER of which it is DECODE has its prefill elsewhere."""
 
     WHOLE = "whole"
     PREFILL = "prefill"

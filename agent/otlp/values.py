@@ -27,16 +27,8 @@ def attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
         key, told = pair.key, pair.value
         if key in found:
             continue
-        # The three usual kinds here: a call for each attribute would take a fifth of the time that a span takes.
-        kind = told.WhichOneof("value")
-        if kind == "double_value":
-            found[key] = told.double_value
-        elif kind == "int_value":
-            found[key] = told.int_value
-        elif kind == "string_value":
-            found[key] = told.string_value
-        else:
-            found[key] = value(told)
+        # A field that is not set reads as nothing, and to ask which one is set takes as long as to read all three.
+        found[key] = told.int_value or told.double_value or told.string_value or value(told)
     return found
 
 
