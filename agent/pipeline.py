@@ -35,8 +35,10 @@ _PARTS = 6 * NS
 """A request told by several processes waits for them: OpenTelemetry's SDKs export every 5 s."""
 _LONGEST = 15 * NS
 """No request waits longer, wherever its sender's clock is."""
+_SLOT = NS // 10
+"""What is due within the same tenth of a second is dealt with at once, so that each step's fixed cost is spread."""
 _BATCH = 2048
-"""Requests dealt with at once: enough to spread the cost of each step, few enough to be over in 0.1 s."""
+"""Requests dealt with at once at the most: few enough to be over in 0.1 s."""
 _RETRY = 1.0
 """Seconds after which a sender that found no room may come again."""
 _LARGEST = 3 << 20
@@ -165,7 +167,8 @@ class Pipeline:
         due = max(request.end for request in requests) - offset + _SETTLE
         if any(self._reader.joins(request) for request in requests):
             due = max(due, now + _PARTS)
-        return min(max(due, now), now + _LONGEST)
+        due = min(max(due, now), now + _LONGEST)
+        return due + -due % _SLOT
 
     def _run(self) -> None:
         while True:
@@ -198,7 +201,9 @@ class Pipeline:
                 engine = placement.engine if placement else request.dialect
                 recorded.append((request, engine, request.tenant))
                 if placement and placement.gpus:
-                    groups.setdefault(placement.gpus, []).append(place._replace(request=request))
+                    if request is not place.request:
+                        place = place._replace(request=request)  # noqa: PLW2901 - as its parts make it
+                    groups.setdefault(placement.gpus, []).append(place)
                 elif placement:
                     self._count_unmapped(placement)
         self._metrics.record(recorded)

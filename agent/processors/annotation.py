@@ -13,7 +13,8 @@
 Of a MIG instance only the id is said: the rest is measured of the whole GPU, which others use too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from math import isnan
 from struct import Struct
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from agent.entities import Gpu, MigInstance
 from agent.otlp.values import span_attribute, span_int
-from agent.processors.usage import Edges, Numbers, means, measure
+from agent.processors.usage import Edges, means, measure
 from agent.requests import Request
 from agent.timeline import Timeline
 
@@ -29,26 +30,20 @@ GPU_IDS = "joulespan.gpu.ids"
 _DOUBLE = Struct("<d").pack
 
 
-class _Key:
-    """A double attribute, of which all but the value is encoded once."""
-
-    def __init__(self, key: str) -> None:
-        self._begin = span_attribute(key, 0.0)[: -len(_DOUBLE(0.0))]
-
-    def __call__(self, value: float) -> bytes:
-        return self._begin + _DOUBLE(value) if value == value else b""  # noqa: PLR0124 - NaN is not itself
-
-
 _MEANS = tuple(
-    tuple(f"joulespan.gpu.{quantity}{phase}" for quantity in ("utilization", "power", "clock"))
+    f"joulespan.gpu.{quantity}{phase}"
     for phase in ("", ".prefill", ".decode")
+    for quantity in ("utilization", "power", "clock")
 )
-_THROTTLED = "joulespan.gpu.throttle.duration"
+_DOUBLES = (*_MEANS, "joulespan.gpu.throttle.duration")
 _NVLINK = "joulespan.nvlink.bytes"
-ATTRIBUTES = (GPU_IDS, *(key for keys in _MEANS for key in keys), _THROTTLED, _NVLINK)
+# The ledger's attributes, joulespan.energy and the rest of the contract, will stand beside these.
+ATTRIBUTES = (GPU_IDS, *_DOUBLES, _NVLINK)
 """The names of all of them."""
 _BYTES = span_int(_NVLINK)
-_KEYS = {key: _Key(key) for key in ATTRIBUTES}
+_BEGINNINGS = [span_attribute(name, 0.0)[: -len(_DOUBLE(0.0))] for name in _DOUBLES]
+"""Of each double attribute, all but the value, which is the end of it."""
+_WHOLE = Struct("<" + "".join(f"{len(begin)}sd" for begin in _BEGINNINGS)).pack
 
 
 def annotate(
@@ -62,27 +57,36 @@ def annotate(
     whole = [gpu for gpu in gpus if isinstance(gpu, Gpu)]
     if not whole or len(whole) < len(gpus):
         return [named] * len(requests)
-    return [named + b"".join(parts) for parts in zip(*_measured(timeline, whole, requests, offset), strict=True)]
+    whole_time, prefill, decode = _edges(requests, offset)
+    use = measure(timeline, whole, whole_time)
+    columns = (
+        *(use.utilization, use.power, use.clock),
+        *means(timeline, whole, prefill),
+        *means(timeline, whole, decode),
+        use.throttled,
+    )
+    rows = np.stack(columns, axis=1)
+    complete: NDArray[np.bool_] = ~np.isnan(rows).any(axis=1)
+    moved = use.nvlink
+    return [
+        named + (_all_of(row) if full else _some_of(row)) + (_BYTES(round(link)) if measured else b"")
+        for row, full, link, measured in zip(
+            rows.tolist(), complete.tolist(), moved.tolist(), (~np.isnan(moved)).tolist(), strict=True
+        )
+    ]
 
 
-def _measured(
-    timeline: Timeline, gpus: Sequence[Gpu], requests: Sequence[Request], offset: int
-) -> Iterator[list[bytes]]:
-    """Give one column of attributes after the other."""
-    whole, prefill, decode = _edges(requests, offset)
-    use = measure(timeline, gpus, whole)
-    told = ((use.utilization, use.power, use.clock), means(timeline, gpus, prefill), means(timeline, gpus, decode))
-    for keys, columns in zip(_MEANS, told, strict=True):
-        for key, column in zip(keys, columns, strict=True):
-            yield _column(key, column)
-    # The ledger's attributes, joulespan.energy and the rest of the contract, take their place here.
-    yield _column(_THROTTLED, use.throttled)
-    yield [_BYTES(round(moved)) if moved == moved else b"" for moved in use.nvlink.tolist()]  # noqa: PLR0124
+def _all_of(row: Sequence[float]) -> bytes:
+    """Encode the double attributes at once: ten calls would take three times as long."""
+    words: list[bytes | float] = [b""] * (2 * len(_BEGINNINGS))
+    words[0::2] = _BEGINNINGS
+    words[1::2] = row
+    return _WHOLE(*words)
 
 
-def _column(name: str, values: Numbers) -> list[bytes]:
-    key = _KEYS[name]
-    return [key(value) for value in values.tolist()]
+def _some_of(row: Sequence[float]) -> bytes:
+    """Encode those that were measured."""
+    return b"".join(begin + _DOUBLE(value) for begin, value in zip(_BEGINNINGS, row, strict=True) if not isnan(value))
 
 
 def _edges(requests: Sequence[Request], offset: int) -> tuple[Edges, Edges, Edges]:
@@ -105,5 +109,8 @@ def _edges(requests: Sequence[Request], offset: int) -> tuple[Edges, Edges, Edge
 
 def _times(unix: list[int], offset: int) -> NDArray[np.int64]:
     """Turn unix times into those of the monotonic clock; what no clock says is cut to what int64 holds."""
-    most = 1 << 62
-    return np.array([min(max(one - offset, -most), most) for one in unix], np.int64)
+    try:
+        return np.array(unix, np.int64) - offset
+    except OverflowError:
+        most = 1 << 62
+        return np.array([min(max(one - offset, -most), most) for one in unix], np.int64)
