@@ -66,7 +66,7 @@ def annotate(
         use.throttled,
     )
     rows = np.stack(columns, axis=1)
-    complete: NDArray[np.bool_] = ~np.isnan(rows).any(axis=1)
+    complete = np.logical_not(np.isnan(rows).any(axis=1))
     moved = use.nvlink
     return [
         named + (_all_of(row) if full else _some_of(row)) + (_BYTES(round(link)) if measured else b"")
