@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page at /: the node's GPUs at a glance, and where the rest is."""
+"""The page at /: the node's GPUs and engines at a glance, and where the rest is."""
 
 from html import escape
 from typing import Any
@@ -8,11 +8,13 @@ from agent.catalogue import gpu as metrics
 from agent.catalogue.health import STATUS
 from agent.entities import Gpu, GpuInfo, GpuSensor, GpuState, GpuTask
 from agent.snapshot import Snapshot
+from exporters.page_engines import engines
 
 _STYLE = """
 :root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }
 h1 { font-size: 1.4rem; margin: 0 }
+h2 { font-size: 1.1rem; margin: 1.5rem 0 .3rem }
 p { margin: .3rem 0 1.2rem; opacity: .75 }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { padding: .4rem .7rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap }
@@ -30,7 +32,7 @@ _GIB = 1 << 30
 def page(snapshot: Snapshot, resource: dict[str, str], *, demo: bool) -> str:
     """Write the page."""
     gpus = _gpus(snapshot)
-    mark = '<span class="demo">demo: these GPUs are simulated</span>' if demo else ""
+    mark = '<span class="demo">demo: these GPUs and engines are simulated</span>' if demo else ""
     rows = "\n".join(_row(name, gpus[name]) for name in sorted(gpus, key=_number))
     table = (
         f"<table>{_HEAD}\n{rows}\n</table>"
@@ -45,6 +47,7 @@ def page(snapshot: Snapshot, resource: dict[str, str], *, demo: bool) -> str:
 <body><h1>joulespan on {host}{mark}</h1>
 <p>{len(gpus)} GPUs, {_watts(gpus)} W, {snapshot.series_count()} series; version {version}</p>
 {table}
+{engines(snapshot, {entity.id: entity.name for entity in _entities(snapshot)})}
 <nav><a href="/metrics">/metrics</a><a href="/api/v1/snapshot">/api/v1/snapshot</a><a href="/healthz">/healthz</a>
 <a href="/readyz">/readyz</a></nav></body></html>
 """
@@ -71,6 +74,10 @@ def _gpus(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
         elif isinstance(entity, GpuSensor) and entity.location == "gpu":
             gpus.setdefault(entity.gpu.name, {})["temperature"] = value
     return gpus
+
+
+def _entities(snapshot: Snapshot) -> set[Gpu]:
+    return {series.entity for series, _ in snapshot.samples() if isinstance(series.entity, Gpu)}
 
 
 _PLAIN = {

@@ -7,8 +7,9 @@ see `dynamo_parts`. Work that no client asked for, such as speculative prefill, 
 its own. A worker that is killed never sends its span.
 
 `request_id` is the front end's. The status of `http-request` is an error for requests that succeeded when lifecycle
-tracing is on, and `/v1/completions` tells neither model, tokens nor outcome. Overlap with the cache is told in blocks
-of unknown size, as the router expected it, and so is not read. Process, GPU and tenant are in no span.
+tracing is on; `/v1/completions` tells neither model nor outcome, and tokens only where it streams. Overlap with the
+cache is told in blocks of unknown size, as the router expected it, and so is not read. Process, GPU and tenant are in
+no span.
 """
 
 from agent.dialects import Dialect, Reading
@@ -88,15 +89,15 @@ def _decode(between_tokens: float | None, tokens: int | None, duration: float) -
 
 def _work(span: Span) -> Request | None:
     told = span.attributes
-    request_id = text(told.get("request_id"))
-    if request_id is None or told.get("endpoint") != "generate":
+    if told.get("endpoint") != "generate":
         return None
     return Request(
         span=span,
         dialect=_NAME,
         role=Role.WORKER,
         phase=Phase.PREFILL if told.get("component") == "prefill" else Phase.WHOLE,
-        request_id=request_id,
+        # Of one prompt of a list there is none here: the route above has it, with the prompt's number after it.
+        request_id=text(told.get("request_id")),
         arrival=span.start,
         end=max(span.start, span.end),
         error="error" if span.failed else None,

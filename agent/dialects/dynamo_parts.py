@@ -55,6 +55,9 @@ class _Tokens(NamedTuple):
 
 def complete(request: Request, spans: Sequence[Span]) -> Request:
     """Add what the other spans of its trace say about a request. Asked again with more spans, it starts anew."""
+    if request.request_id is None:
+        routes = (span for span in spans if span.name == ROUTE and span.span_id == request.span.parent_id)
+        request = replace(request, request_id=_word(next(routes, None), "request_id"))
     trace = _of(request, spans)
     return _whole(request, trace) if request.role is Role.SERVER else _work(request, trace)
 
@@ -73,7 +76,7 @@ def moment(start: int, wait: float | None, end: int) -> int | None:
 
 def _of(request: Request, spans: Sequence[Span]) -> _Trace:
     named: dict[str, list[Span]] = {FRONT: [], ROUTE: [], WORKER: []}
-    for span in spans:
+    for span in spans if request.request_id else ():
         if span.name in named and text(span.attributes.get("request_id")) == request.request_id:
             named[span.name].append(span)
     fronts = {request.span.span_id, *(span.span_id for span in named[FRONT])}

@@ -319,3 +319,22 @@ def test_hostile_attributes_never_raise_and_leave_times_in_order(spans: list[Spa
         assert all(tokens is None or tokens >= 0 for tokens in (request.input_tokens, request.output_tokens))
         assert request.decode is None or 0 <= request.decode <= request.duration
         assert complete(request, known) == request
+
+
+def test_the_worker_of_one_prompt_of_a_list_has_the_id_of_its_route_and_no_tokens_of_the_whole() -> None:
+    whole = front(0, 100, input_tokens="20", output_tokens="16")
+    routes = [
+        span("kv_router.route_request", 5, 90, {"request_id": f"{ID}-{n}", "phase": "Aggregated"}, whole)
+        for n in (0, 1)
+    ]
+    workers = [
+        span("handle_payload", 10, 80, {"endpoint": "generate", "component": "backend"}, route) for route in routes
+    ]
+    spans = [whole, *routes, *workers]
+    for number, worker in enumerate(workers):
+        found = DIALECT.read(worker)
+        assert isinstance(found, Request)
+        done = complete(found, spans)
+        assert done.request_id == f"{ID}-{number}"
+        assert (done.role, done.phase) == (Role.WORKER, Phase.WHOLE)
+        assert (done.input_tokens, done.output_tokens) == (None, None)

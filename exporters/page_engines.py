@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engines on the page at /: where they run, and what their requests took since the agent began."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from html import escape
+from typing import NamedTuple
+
+from agent.catalogue import requests
+from agent.entities import EngineGpu, RequestClass, RequestTokens
+from agent.metric import Histogram
+from agent.snapshot import Snapshot
+
+_HEAD = (
+    "<tr><th>engine</th><th>GPUs</th><th>by</th><th>requests</th><th>first token ms</th>"
+    "<th>per token ms</th><th>request s</th><th>prompt tokens</th><th>output tokens</th></tr>"
+)
+
+
+class _Mean(NamedTuple):
+    number: int = 0
+    total: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.total / self.number:.3g}" if self.number else ""
+
+
+def engines(snapshot: Snapshot, names: Mapping[str, str]) -> str:
+    """Write the table; nothing when no request was seen. `names` are of GPUs, by their id."""
+    gpus: defaultdict[str, set[str]] = defaultdict(set)
+    sources: defaultdict[str, set[str]] = defaultdict(set)
+    tokens: Counter[tuple[str, str]] = Counter()
+    for (_, entity), value in snapshot.samples():
+        if isinstance(entity, EngineGpu):
+            gpus[entity.engine].add(names.get(entity.gpu, entity.gpu))
+            sources[entity.engine].add(entity.source)
+        elif isinstance(entity, RequestTokens):
+            kind = "input" if entity.type == "cached" else entity.type
+            tokens[entity.engine, kind] += int(value)
+    means = _means(snapshot)
+    rows = [
+        (
+            escape(engine),
+            escape(" ".join(sorted(gpus[engine]))),
+            escape(" ".join(sorted(sources[engine]))),
+            str(means[requests.REQUEST_DURATION, engine].number),
+            str(_scaled(means[requests.TIME_TO_FIRST_TOKEN, engine])),
+            str(_scaled(means[requests.TIME_PER_OUTPUT_TOKEN, engine])),
+            str(means[requests.REQUEST_DURATION, engine]),
+            f"{tokens[engine, 'input']:,}",
+            f"{tokens[engine, 'output']:,}",
+        )
+        for engine in sorted({engine for _, engine in means} | gpus.keys())
+    ]
+    if not rows:
+        return ""
+    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<h2>Engines</h2>\n<table>{_HEAD}\n{body}\n</table>"
+
+
+def _means(snapshot: Snapshot) -> defaultdict[tuple[Histogram[RequestClass], str], _Mean]:
+    found: defaultdict[tuple[Histogram[RequestClass], str], _Mean] = defaultdict(_Mean)
+    for one in snapshot.distributions():
+        entity = one.series.entity
+        if isinstance(entity, RequestClass) and isinstance(one.series.metric, Histogram):
+            number, total = found[one.series.metric, entity.engine]
+            found[one.series.metric, entity.engine] = _Mean(number + one.observations, total + one.total)
+    return found
+
+
+def _scaled(mean: _Mean) -> _Mean:
+    """Turn s into ms."""
+    return _Mean(mean.number, mean.total * 1000)
