@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test check generate bench hardware clean install-tools
+.PHONY: run test test-engines check generate bench hardware clean install-tools
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
 
 test: $(VENV)/.dev install-tools $(MOCK)
 	$(BIN)/python -m pytest
+
+# Not part of `make test`: it installs vLLM and Dynamo first, 4 GB.
+test-engines: $(VENV)/.dev $(MOCK)
+	@sh scripts/engines.sh $(PYTHON) build/engines
+	@sh scripts/alone.sh $(BIN)/python -m pytest tests/engines
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
