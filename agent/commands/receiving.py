@@ -2,7 +2,6 @@
 """The receiving half of the agent, put together: receivers, pipeline, and what sends on."""
 
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -30,7 +29,8 @@ from agent.timeline import Timeline
 from exporters.otlp_forward import OtlpForward
 from exporters.otlp_settings import OtlpSettings, enabled, target
 
-LOG = logging.getLogger("joulespan.receiving")
+# numpy's linear algebra, which nothing here uses, would start a thread for every core when it is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _GRACE = 1.0
 """Seconds that spans on their way get at the end: to be joined, and again to be sent."""

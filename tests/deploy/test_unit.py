@@ -16,18 +16,18 @@ EXPOSURE = 25
 pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 
 
-@pytest.fixture(params=["joulespan.service", "joulespan.service with kernel-log.conf"])
+@pytest.fixture(params=["", "kernel-log.conf", "sockets.conf"])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The unit with a program that exists, alone and with its example drop-in."""
+    """The unit with a program that exists, alone and with each of its example drop-ins."""
     place = tmp_path / "joulespan.service"
     text = (UNITS / "joulespan.service").read_text()
     text, programs = re.subn(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.MULTILINE)
     assert programs == 1
     place.write_text(text)
-    if "kernel-log" in request.param:
+    if request.param:
         (tmp_path / "joulespan.service.d").mkdir()
-        example = UNITS / "joulespan.service.d" / "kernel-log.conf.example"
-        shutil.copy(example, tmp_path / "joulespan.service.d" / "kernel-log.conf")
+        example = UNITS / "joulespan.service.d" / f"{request.param}.example"
+        shutil.copy(example, tmp_path / "joulespan.service.d" / request.param)
     return place
 
 
