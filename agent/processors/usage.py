@@ -22,6 +22,11 @@ Numbers: TypeAlias = NDArray[np.float64]
 Edges: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64]]"
 """Beginnings and ends of intervals, ns of the monotonic clock; an end before its beginning stands for no interval."""
 
+Samples: TypeAlias = "tuple[NDArray[np.int64], Numbers]"
+"""Times, ns of the monotonic clock, and values."""
+
+_ABREAST = NS // 50
+"""The GPUs of a node are read one after the other, in a few ms; nothing is read more often than each 50 ms."""
 _SLACK = int(1.5 * NS)
 """How far an interval may reach beyond the samples: what is read once a second is up to a second old."""
 _WIDEST_GAP = 5 * NS
@@ -56,13 +61,13 @@ class Use(NamedTuple):
 def measure(timeline: Timeline, gpus: Sequence[Gpu], edges: Edges) -> Use:
     """Say what these GPUs, at least one, did over each interval."""
     history = _History(timeline, edges)
-    links = [
-        _increase(history, GPU_NVLINK_IO.series(GpuIo(gpu, way))) for gpu in gpus for way in ("transmit", "receive")
-    ]
+    links = [GPU_NVLINK_IO.series(GpuIo(gpu, way)) for gpu in gpus for way in ("transmit", "receive")]
     throttled = [
-        _increase(history, THROTTLE_DURATION.series(GpuReason(gpu, reason))) for gpu in gpus for reason in HARMFUL
+        _increase(history, history.of(THROTTLE_DURATION.series(GpuReason(gpu, reason))))
+        for gpu in gpus
+        for reason in HARMFUL
     ]
-    return Use(*_means(history, gpus), nvlink=_sum(links), throttled=_longest(throttled))
+    return Use(*_means(history, gpus), nvlink=_increases(history, links), throttled=_longest(throttled))
 
 
 def means(timeline: Timeline, gpus: Sequence[Gpu], edges: Edges) -> tuple[Numbers, Numbers, Numbers]:
@@ -79,7 +84,7 @@ class _History:
         self._since, self._until = int(edges[0].min()) - 2 * _SLACK, int(edges[1].max()) + 2 * _SLACK
         self._covered: dict[tuple[int, int, int], NDArray[np.bool_]] = {}
 
-    def of(self, series: Series) -> tuple[NDArray[np.int64], Numbers]:
+    def of(self, series: Series) -> Samples:
         """Cut out the times and values of a series, without those that have no value."""
         times, values = self._timeline.window(series, self._since, self._until)
         told = np.frombuffer(values, np.float64) if values else np.empty(0)
@@ -96,15 +101,46 @@ class _History:
 
 def _means(history: _History, gpus: Sequence[Gpu]) -> tuple[Numbers, Numbers, Numbers]:
     return (
-        _over([_mean(history, GPU_UTILIZATION.series(GpuTask(gpu, "general"))) for gpu in gpus]),
-        _over([_mean(history, POWER.series(gpu)) for gpu in gpus]),
-        _over([_mean(history, CLOCK.series(GpuClock(gpu, "sm"))) for gpu in gpus]),
+        _mean_over(history, [GPU_UTILIZATION.series(GpuTask(gpu, "general")) for gpu in gpus]),
+        _mean_over(history, [POWER.series(gpu) for gpu in gpus]),
+        _mean_over(history, [CLOCK.series(GpuClock(gpu, "sm")) for gpu in gpus]),
     )
 
 
-def _mean(history: _History, series: Series) -> Numbers:
+def _mean_over(history: _History, each: Sequence[Series]) -> Numbers:
+    """Mean over time and GPUs. One that was not measured leaves it without a value: half an engine is no engine."""
+    told = [history.of(series) for series in each]
+    if _abreast(told):
+        return _mean(history, (told[0][0], np.mean([values for _, values in told], axis=0)))
+    return np.mean([_mean(history, one) for one in told], axis=0)  # type: ignore[no-any-return]
+
+
+def _increases(history: _History, each: Sequence[Series]) -> Numbers:
+    """Sum over counters of what was measured; without a value where nothing was."""
+    told = [history.of(series) for series in each]
+    if _abreast(told):
+        return _increase(history, (told[0][0], _without_falls([values for _, values in told])))
+    found = [_increase(history, one) for one in told]
+    return np.where(np.isnan(found).all(axis=0), np.nan, np.nansum(found, axis=0))
+
+
+def _abreast(told: Sequence[Samples]) -> bool:
+    """Tell whether series were read so close to each other that they can be added up before they are looked up."""
+    first = told[0][0]
+    return len(first) > 0 and all(
+        len(times) == len(first) and int(np.abs(times - first).max()) < _ABREAST for times, _ in told[1:]
+    )
+
+
+def _without_falls(counters: Sequence[Numbers]) -> Numbers:
+    """Sum up counters, each without its restarts."""
+    grown = np.maximum(np.diff(counters, axis=1), 0.0).sum(axis=0)
+    return np.concatenate(([0.0], np.cumsum(grown)))
+
+
+def _mean(history: _History, told: Samples) -> Numbers:
     """Mean of a gauge over each interval; of one without length, its value then."""
-    times, values = history.of(series)
+    times, values = told
     since, until = history.edges
     if not len(times):
         return np.full(len(since), np.nan)
@@ -125,15 +161,15 @@ def _area(at: NDArray[np.int64], times: NDArray[np.int64], values: Numbers, area
     return found
 
 
-def _increase(history: _History, series: Series) -> Numbers:
+def _increase(history: _History, told: Samples) -> Numbers:
     """Increase of a counter over each interval; a fall is a restart from zero, and what it lost stays unknown."""
-    times, values = history.of(series)
+    times, values = told
     since, until = history.edges
     if not len(times):
         return np.full(len(since), np.nan)
     if values.min() == values.max():  # As most reasons of throttling: nothing to look up.
         return np.where(history.covered(times), 0.0, np.nan)
-    grown = np.concatenate(([0.0], np.cumsum(np.maximum(np.diff(values), 0.0))))
+    grown = _without_falls([values])
     found = np.interp(until, times, grown) - np.interp(since, times, grown)
     return np.where(history.covered(times), found, np.nan)
 
@@ -147,17 +183,6 @@ def _covered(times: NDArray[np.int64], edges: Edges) -> NDArray[np.bool_]:
     within = (since >= times[0] - _SLACK) & (until <= times[-1] + _SLACK) & (until >= since)
     covered: NDArray[np.bool_] = within & (wide[np.maximum(last, first)] == wide[first])
     return covered
-
-
-def _over(each: Sequence[Numbers]) -> Numbers:
-    """Mean over GPUs. One that was not measured leaves the mean without a value: half an engine is no engine."""
-    return np.mean(each, axis=0)  # type: ignore[no-any-return]
-
-
-def _sum(each: Sequence[Numbers]) -> Numbers:
-    """Sum of what was measured; without a value where nothing was."""
-    there = ~np.isnan(each)
-    return np.where(there.any(axis=0), np.nansum(each, axis=0), np.nan)
 
 
 def _longest(each: Sequence[Numbers]) -> Numbers:

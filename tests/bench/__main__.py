@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import fields, micro, report
+from tests.bench import fields, load, micro, report
 from tests.bench.contestants import CONTESTANTS, Contestant, Failed
 from tests.bench.rounds import Round, measure
 from tests.mock_nvml.build import BuildError, build
@@ -40,9 +40,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         plain = _play(chosen, mock, Path(folder), arguments.seconds, arguments.rounds)
         slow = _play(chosen, mock, Path(folder), arguments.seconds, 1, SLOW_US) if arguments.slow_driver else {}
+    loads = list(_loads(mock, arguments.rounds, arguments.seconds)) if arguments.only in "load" else []
     failed = len(plain) < len(chosen) or (arguments.slow_driver and len(slow) < len(chosen))
     how = f"{arguments.rounds} x {arguments.seconds:g} s each, in turn"
-    parts = [f"{report.machine()}; {how}.", *_compared(plain, slow), *small]
+    parts = [f"{report.machine()}; {how}.", *_compared(plain, slow), report.loads(loads), *small]
     text = "\n\n".join(part for part in parts if part)
     print(text)
     if failed:
@@ -64,8 +65,9 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.seconds < 1:
         parser.error("at least one round of one second")
-    if not any(arguments.only in one.name for one in CONTESTANTS):
-        parser.error(f"--only: no such contestant; there are {', '.join(one.name for one in CONTESTANTS)}")
+    names = [*(one.name for one in CONTESTANTS), "load"]
+    if not any(arguments.only in name for name in names):
+        parser.error(f"--only: no such contestant; there are {', '.join(names)}")
     return arguments
 
 
@@ -86,6 +88,14 @@ def _play(
                 print(failure, file=sys.stderr)
                 del found[contestant.name]
     return found
+
+
+def _loads(mock: MockNvml, rounds: int, seconds: float) -> Iterator[load.Load]:
+    """Measure what the agent takes in on one core, as often as there are rounds."""
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}: spans on one core", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            yield load.measure(mock, Path(folder), seconds)
 
 
 def _compared(plain: report.Rounds, slow: report.Rounds) -> Iterator[str]:

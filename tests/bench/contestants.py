@@ -35,7 +35,8 @@ class Contestant:
     complete: tuple[tuple[str, int], ...]
 
 
-_RUN = (sys.executable, "-m", "agent", "run", "--listen", "127.0.0.1:{port}")
+_FREE = ("--set", "receivers.otlp.grpc=127.0.0.1:0", "--set", "receivers.otlp.http=127.0.0.1:0")
+_RUN = (sys.executable, "-m", "agent", "run", "--listen", "127.0.0.1:{port}", *_FREE)
 _EVERY_SECOND = ("--set", "collectors.gpu.slow_interval=1s", "--set", "collectors.gpu.processes_interval=1s")
 _OURS = (("\njoulespan_gpu_info{", GPUS), ("\njoulespan_nvlink_io_bytes_total{", GPUS * LINKS * 2))
 _NVITOP = str(Path(sys.executable).with_name("nvitop-exporter"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.version import VERSION
 from tests.bench.contestants import GPUS, LINKS
+from tests.bench.load import Load
 from tests.bench.rounds import Round
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -19,6 +20,7 @@ _MIB_BUDGET = 96
 _SERIES_BUDGET = 300
 _P99_BUDGET = 5.0
 _STARTUP_BUDGET = 0.5
+_SPANS_BUDGET = 20_000
 
 Rounds = Mapping[str, Sequence[Round]]
 
@@ -81,6 +83,33 @@ def budgets(rounds: Rounds) -> str:
             )
         ]
     return "\n".join(lines)
+
+
+def loads(rounds: Sequence[Load]) -> str:
+    """Write what the agent took in on one core; empty when it was not measured."""
+    if not rounds:
+        return ""
+    rate = statistics.median(one.rate for one in rounds)
+    rows = [
+        (
+            "request spans taken in, read, joined with 4 GPUs, annotated and sent on, a second",
+            [one.rate for one in rounds],
+            0,
+        ),
+        ("CPU of agent and reader, % of the core", [one.cpu * 100 for one in rounds], 0),
+        ("resident at that load, both, MiB", [one.resident for one in rounds], 0),
+        ("slowest scrape at that load, ms", [one.slowest for one in rounds], 0),
+        ("spans dropped", [one.dropped for one in rounds], 0),
+    ]
+    return "\n".join(
+        [
+            "| spans of vLLM over gRPC, on one core | |",
+            "|---|---:|",
+            *(f"| {name} | {_spread(values, digits)} |" for name, values, digits in rows),
+            "",
+            f"- spans a second: {rate:,.0f} of at least {_SPANS_BUDGET:,}: {_verdict(rate >= _SPANS_BUDGET)}",
+        ]
+    )
 
 
 def micro(title: str, cases: Sequence[tuple[str, float]]) -> str:
