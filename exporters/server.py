@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serves the HTTP interface of the exporters."""
 
+import logging
 from typing import Any
 
 from agent.config import Address, Web
 from agent.system import http_server
 
-_PLACE = http_server.Place("listen", "web", "is another agent running?")
+_PLACE = http_server.Place("listen", "web", logging.getLogger("joulespan.http"), "is another agent running?")
 
 
 class HttpServer(http_server.HttpServer):

@@ -1,50 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much a message would take once decoded, counted before it is decoded.
 
-A field of two bytes becomes an object of a hundred: 64 MiB of empty attributes would take gigabytes. Messages small
-enough are not counted at all.
+A field of two bytes becomes an object of up to ninety: 64 MiB of empty links would take 2.8 GB. So the parts of a
+message are counted, in units of about 22 bytes of memory, without making anything of them. What is too small to
+exceed a bound is not counted at all.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from google.protobuf.descriptor import FieldDescriptor
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from agent.otlp.protobuf import LENGTH, Malformed, fields
 
-Shape: TypeAlias = "dict[int, Shape]"
-"""The fields of a message that are messages, by number."""
+Shape: TypeAlias = "dict[int, Shape | None]"
+"""The fields of a message that take more memory than bytes, by number: a message's shape, or None for a list."""
 
-_ANY: Shape = {}
-_KEY_VALUE: Shape = {2: _ANY}
-_LIST: Shape = {1: _ANY}
-_KEY_VALUES: Shape = {1: _KEY_VALUE}
-_ANY.update({5: _LIST, 6: _KEY_VALUES})
-SPAN: Shape = {9: _KEY_VALUE, 11: {3: _KEY_VALUE}, 13: {4: _KEY_VALUE}}
-_EXEMPLAR: Shape = {7: _KEY_VALUE}
-_POINT: Shape = {1: _KEY_VALUE, 5: _EXEMPLAR, 6: _ANY, 7: _KEY_VALUE, 8: _EXEMPLAR, 9: _KEY_VALUE, 11: _EXEMPLAR}
-_POINTS: Shape = {1: _POINT}
-_RESOURCE: Shape = {1: _KEY_VALUE}
-_SCOPE: Shape = {3: _KEY_VALUE}
-_METRIC: Shape = {5: _POINTS, 7: _POINTS, 9: _POINTS, 10: _POINTS, 11: _POINTS, 12: _KEY_VALUE}
-METRICS: Shape = {1: {1: _RESOURCE, 2: {1: _SCOPE, 2: _METRIC}}}
-LOGS: Shape = {1: {1: _RESOURCE, 2: {1: _SCOPE, 2: {5: _ANY, 6: _KEY_VALUE}}}}
-
-_SMALL = 64 << 10
-MOST_FIELDS = 100_000
+_MESSAGE = 4
+"""Units for an object. Everything else in a message is one unit, for the time it takes to look at it."""
+MOST_IN_REQUEST = 4_000_000
+"""Units: a million objects, 90 MB. 8192 spans of 40 attributes, a large batch of a collector, are 3.4 million."""
+MOST_IN_SPAN = 400_000
 _DEEPEST = 64
 
 
-def check(data: bytes, shape: Shape, most: int = MOST_FIELDS) -> None:
-    """Raise Malformed when there are more than `most` fields in a message of this shape, or it nests too deep."""
-    if len(data) <= _SMALL:
+def shape_of(descriptor: Any, known: dict[str, Shape] | None = None) -> Shape:
+    """Find the shape of a message from its descriptor."""
+    found = {} if known is None else known
+    if descriptor.full_name not in found:
+        shape: Shape = found.setdefault(descriptor.full_name, {})
+        for field in descriptor.fields:
+            if field.type == FieldDescriptor.TYPE_MESSAGE:
+                shape[field.number] = shape_of(field.message_type, found)
+            # The default tells a repeated field in every release of protobuf.
+            elif field.default_value == [] and field.type not in _FIXED:
+                shape[field.number] = None
+    return found[descriptor.full_name]
+
+
+_FIXED = (
+    FieldDescriptor.TYPE_DOUBLE,
+    FieldDescriptor.TYPE_FLOAT,
+    FieldDescriptor.TYPE_FIXED32,
+    FieldDescriptor.TYPE_FIXED64,
+    FieldDescriptor.TYPE_SFIXED32,
+    FieldDescriptor.TYPE_SFIXED64,
+)
+SPAN = shape_of(Span.DESCRIPTOR)
+TRACES = shape_of(ExportTraceServiceRequest.DESCRIPTOR)
+METRICS = shape_of(ExportMetricsServiceRequest.DESCRIPTOR)
+LOGS = shape_of(ExportLogsServiceRequest.DESCRIPTOR)
+
+
+def check(data: bytes, shape: Shape, most: int) -> None:
+    """Raise Malformed when a message of this shape would take more than `most` units, or nests too deep."""
+    # Nothing takes more than an object for each two bytes.
+    if len(data) * _MESSAGE <= most * 2:
         return
     left = most
-    waiting = [(0, len(data), shape, 0)]
-    while waiting:
-        start, end, known, depth = waiting.pop()
-        if depth > _DEEPEST:
-            raise Malformed(f"nested more than {_DEEPEST} deep")
-        for one in fields(data, start, end):
+    walk = [(fields(data), shape)]
+    while walk:
+        parts, known = walk[-1]
+        for one in parts:
             left -= 1
-            if left < 0:
-                raise Malformed(f"more than {most} fields and attributes")
             if one.wire == LENGTH and one.number in known:
-                waiting.append((one.start, one.end, known[one.number], depth + 1))
+                inner = known[one.number]
+                left -= _MESSAGE - 1 if inner is not None else one.end - one.start
+                if inner:
+                    walk.append((fields(data, one.start, one.end), inner))
+            if left < 0:
+                raise Malformed(f"more than {most // _MESSAGE} attributes and other parts")
+            if walk[-1][0] is not parts:
+                break
+        else:
+            walk.pop()
+        if len(walk) > _DEEPEST:
+            raise Malformed(f"nested more than {_DEEPEST} deep")

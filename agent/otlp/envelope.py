@@ -9,17 +9,17 @@ so that what this release does not know stays where it was. Only the order of th
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans as ResourceMessage
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans as ScopeMessage
 
 from agent.otlp.protobuf import LENGTH, Field, Malformed, field, fields
 from agent.otlp.values import Value, attributes
 
-MOST_SPANS = 262_144
-"""Spans in one request: 64 MiB of spans of 256 bytes. What has more is no telemetry."""
-_MOST_RESOURCE = 1 << 20
-_INNER = 1
+MOST_SPANS = 131_072
+"""Spans in one request: 64 MiB of spans of 512 bytes. What has more is no telemetry."""
+_MOST_HEAD = 1 << 20
 _REPEATED = 2
 _TOP = 1
 
@@ -60,7 +60,9 @@ def split(body: bytes) -> Envelope:
             left -= 1
         if left < 0:
             raise Malformed(f"more than {MOST_SPANS} spans in one request")
-    return Envelope(b"".join(head), resources)
+    around = b"".join(head)
+    _read(around, ExportTraceServiceRequest())
+    return Envelope(around, resources)
 
 
 def join(envelope: Envelope, most: int) -> Iterator[tuple[bytes, int]]:
@@ -113,50 +115,44 @@ def _chunks(spans: list[bytes], most: int) -> Iterator[list[bytes]]:
 
 
 def _resource(body: bytes, whole: Field, left: int) -> ResourceSpans:
-    head, inner, scopes = [], [], []
+    head, scopes = [], []
     for one in fields(body, whole.start, whole.end):
         if one.number == _REPEATED and one.wire == LENGTH:
-            scope = _one_scope(body, one, left)
+            scope = _scope(body, one, left)
             left -= len(scope.spans) + 1
             scopes.append(scope)
         else:
             head.append(body[one.begin : one.end])
             left -= 1
-            if one.number == _INNER and one.wire == LENGTH:
-                inner.append(body[one.start : one.end])
         if left < 0:
             raise Malformed(f"more than {MOST_SPANS} spans in one request")
-    return ResourceSpans(b"".join(head), _attributes(b"".join(inner)), scopes)
+    around = b"".join(head)
+    message = ResourceMessage()
+    _read(around, message)
+    return ResourceSpans(around, attributes(message.resource.attributes), scopes)
 
 
-def _one_scope(body: bytes, whole: Field, left: int) -> ScopeSpans:
-    head, inner, spans = [], [], []
+def _scope(body: bytes, whole: Field, left: int) -> ScopeSpans:
+    head, spans = [], []
     for one in fields(body, whole.start, whole.end):
         if one.number == _REPEATED and one.wire == LENGTH:
             spans.append(body[one.start : one.end])
         else:
             head.append(body[one.begin : one.end])
-            if one.number == _INNER and one.wire == LENGTH:
-                inner.append(body[one.start : one.end])
         left -= 1
         if left < 0:
             raise Malformed(f"more than {MOST_SPANS} spans in one request")
-    return ScopeSpans(b"".join(head), _name(b"".join(inner)), spans)
+    around = b"".join(head)
+    message = ScopeMessage()
+    _read(around, message)
+    return ScopeSpans(around, message.scope.name, spans)
 
 
-def _attributes(resource: bytes) -> Mapping[str, Value]:
-    if len(resource) > _MOST_RESOURCE:
-        raise Malformed(f"a resource of more than {_MOST_RESOURCE} bytes")
+def _read(around: bytes, message: Message) -> None:
+    """Decode what is around the spans. It is sent on together with what others sent, which it must not spoil."""
+    if len(around) > _MOST_HEAD:
+        raise Malformed(f"more than {_MOST_HEAD} bytes beside the spans of a resource or scope")
     try:
-        return attributes(Resource.FromString(resource).attributes)
+        message.ParseFromString(around)
     except DecodeError as error:
-        raise Malformed("a resource that is no message") from error
-
-
-def _name(scope: bytes) -> str:
-    if len(scope) > _MOST_RESOURCE:
-        raise Malformed(f"an instrumentation scope of more than {_MOST_RESOURCE} bytes")
-    try:
-        return str(InstrumentationScope.FromString(scope).name)
-    except DecodeError as error:
-        raise Malformed("an instrumentation scope that is no message") from error
+        raise Malformed("a resource or an instrumentation scope that is no message") from error

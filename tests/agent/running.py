@@ -56,7 +56,11 @@ class RunningAgent:
 
     def receiver(self, name: str) -> str:
         """Address of a receiver, otlp_grpc or otlp_http: HOST:PORT."""
-        return str(dict(RECEIVING.findall(self.log))[name])
+        deadline = time.monotonic() + START
+        while name not in (found := dict(RECEIVING.findall(self.log))):
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+        return str(found[name])
 
     @property
     def log(self) -> str:
