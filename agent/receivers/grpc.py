@@ -152,7 +152,8 @@ class GrpcServer:
         with self._patience.limit(context.cancel):
             for message in messages:
                 return message
-        raise Refused(Refusal.MALFORMED, "a call without a message")
+        # What is cancelled may look like this too, depending on which of the two is heard of first.
+        raise Refused(Refusal.INCOMPLETE, "a call without a message")
 
 
 class _Patience:

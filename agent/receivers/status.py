@@ -21,7 +21,7 @@ CODES: Mapping[Refusal, int] = {
     Refusal.BUSY: code_pb2.UNAVAILABLE,
     Refusal.UNSUPPORTED: code_pb2.UNIMPLEMENTED,
     Refusal.UNAUTHENTICATED: code_pb2.UNAUTHENTICATED,
-    Refusal.INCOMPLETE: code_pb2.DEADLINE_EXCEEDED,
+    Refusal.INCOMPLETE: code_pb2.INVALID_ARGUMENT,
     Refusal.CROSS_SITE: code_pb2.PERMISSION_DENIED,
     Refusal.INTERNAL: code_pb2.INTERNAL,
 }
