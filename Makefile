@@ -23,6 +23,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/joulespan generate --check
+	$(BIN)/python -m tests.fuzz --seconds 60
 
 generate: $(VENV)/.run
 	$(BIN)/joulespan generate

@@ -299,7 +299,10 @@ class ReceiverRefusal(NamedTuple):
 
     receiver: Annotated[str, Attr("receiver", "otlp_grpc, otlp_http")]
     signal: Annotated[str, Attr("signal", "traces, metrics, logs")]
-    reason: Annotated[str, Attr("reason", "malformed, too_large, busy, unsupported, unauthenticated")]
+    reason: Annotated[
+        str,
+        Attr("reason", "malformed, too_large, busy, incomplete, unsupported, unauthenticated, cross_site, internal"),
+    ]
 
 
 class ExporterOutcome(NamedTuple):

@@ -25,6 +25,9 @@ from agent.spans import Peer, Source, Span
 
 LOG = logging.getLogger("joulespan.receivers")
 
+_LARGE = 2 << 20
+"""Bytes of a request from which on it is out of the ordinary: SDKs send 512 spans at a time, collectors 8192."""
+
 
 class Signal(Enum):
     """What a request carries. The value is its path over HTTP."""
@@ -116,6 +119,7 @@ class OtlpReceiver:
         self._consumer = consumer
         self._guard = guard()
         self._turn = guard()
+        self._large_turn = guard()
         self._failures: set[str] = set()
         self._counts: Counter[tuple[str, Signal, str, str | None]] = Counter()
 
@@ -130,11 +134,11 @@ class OtlpReceiver:
         """Take a request and give the encoded answer. Raises Refused, which refuse() must be told.
 
         One is decoded at a time: threads that do it at once only fight for the interpreter, which took a tenth of the
-        throughput, and a large one may take a quarter of a gigabyte while it is decoded.
+        throughput. Large ones wait only for each other: one may take seconds and a quarter of a gigabyte.
         """
         self.admit(len(body))
         try:
-            with self._turn:
+            with self._turn if len(body) < _LARGE else self._large_turn:
                 bounds.check(body, _SHAPES[signal], bounds.MOST_IN_REQUEST)
                 if signal is Signal.TRACES:
                     return self._traces(receiver, body, peer)

@@ -14,11 +14,9 @@ from agent.receivers.otlp import Refusal, Refused
 
 CODES: Mapping[Refusal, int] = {
     Refusal.MALFORMED: code_pb2.INVALID_ARGUMENT,
-    # Without RetryInfo it means that the same request will never be taken.
+    # With RetryInfo it means "later", without it "never": https://opentelemetry.io/docs/specs/otlp/#failures
     Refusal.TOO_LARGE: code_pb2.RESOURCE_EXHAUSTED,
-    # "The server MUST return an error with code Unavailable and MAY supply RetryInfo":
-    # https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-throttling
-    Refusal.BUSY: code_pb2.UNAVAILABLE,
+    Refusal.BUSY: code_pb2.RESOURCE_EXHAUSTED,
     Refusal.UNSUPPORTED: code_pb2.UNIMPLEMENTED,
     Refusal.UNAUTHENTICATED: code_pb2.UNAUTHENTICATED,
     Refusal.INCOMPLETE: code_pb2.INVALID_ARGUMENT,

@@ -163,7 +163,7 @@ def test_where_there_is_no_room_the_answer_says_when_to_come_again() -> None:
     with serving() as served:
         served.consumer.busy = 1.25
         error = refusal(served, request(SPAN))
-        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         (detail,) = details(error).details
         info = RetryInfo()
         assert detail.Unpack(info)
