@@ -22,7 +22,7 @@ WRITTEN = sorted(
 NAMES = {name for metric in METRICS.values() for name in (metric.name, metric.prometheus)}
 ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in metric.attributes}
 KNOWN = NAMES | ATTRIBUTES | set(SPAN_ATTRIBUTES) | {label_name(attribute) for attribute in ATTRIBUTES}
-FILES = {"joulespan.service"}
+FILES = {"joulespan.service", "joulespan.service.d"}
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
