@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import Address, Config, Duration, Section
+from agent.config import Address, Config, Duration, OptionalAddress, Section, Size
 from agent.config_file import load
 from agent.errors import ConfigError
 
@@ -230,7 +230,9 @@ def test_a_duration_is_a_number_with_its_unit(number: int, unit: str) -> None:
 
 @given(st.text())
 def test_no_text_ends_the_reading_of_durations_and_addresses(text: str) -> None:
-    for kind in (Duration, Address):
+    for kind in (Duration, Address, OptionalAddress, Size):
+        if kind is OptionalAddress and not text:
+            continue
         with suppress(ValueError):
             assert str(kind.parse(text))
 
@@ -261,3 +263,29 @@ def test_an_address_has_host_and_port() -> None:
     assert (Address.parse("0.0.0.0:0").host, Address.parse("localhost:80").port) == ("0.0.0.0", 80)
     with pytest.raises(ValueError, match="is no address"):
         Address.parse("127.0.0.1:65536")
+
+
+@given(st.integers(1, 999_999), st.sampled_from(["KiB", "MiB", "GiB"]))
+def test_a_size_is_a_whole_number_with_its_unit(number: int, unit: str) -> None:
+    assert Size.parse(f"{number}{unit}") == number * {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}[unit]
+
+
+@pytest.mark.parametrize("value", ["", "64", "64MB", "1.5MiB", "-1MiB", "0MiB", "9999999KiB", 64, None])
+def test_what_is_no_size_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="is no size: write a whole number with its unit"):
+        Size.parse(value)
+
+
+def test_an_empty_address_switches_a_receiver_off() -> None:
+    config = load(None, {"JOULESPAN_RECEIVERS_OTLP_GRPC": ""}, ["receivers.otlp.http="])
+    assert not config.receivers.otlp.grpc
+    assert not config.receivers.otlp.http
+    with pytest.raises(ConfigError, match="listen"):
+        load(None, {}, ["listen="])
+
+
+def test_names_and_tenants_are_bounded_and_can_be_set() -> None:
+    config = load(None, {}, ["requests.max_tenants=5", "requests.tenant_attributes=a, b"])
+    assert (config.requests.max_tenants, config.requests.tenant_attributes) == (5, ("a", "b"))
+    with pytest.raises(ConfigError, match=r"requests\.max_models: must be from 1 to 10000"):
+        load(None, {}, ["requests.max_models=0"])

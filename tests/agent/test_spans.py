@@ -24,7 +24,7 @@ from tests.agent.collector import Collector
 from tests.agent.conftest import complete
 from tests.agent.prometheus import scraping
 from tests.agent.running import RunningAgent, Scrape, running
-from tests.exporters.receivers import free_port, until
+from tests.exporters.receivers import Answers, free_port, until
 from tests.mock_nvml.control import MockNvml
 
 TELEMETRY = Path(__file__).parents[1] / "fixtures/telemetry"
@@ -220,3 +220,28 @@ def test_receivers_can_be_switched_off(mock_nvml: MockNvml, tmp_path: Path) -> N
     with running("run", *settings, env=mock_nvml.env(), log=tmp_path / "log") as agent:
         agent.until(complete)
         assert "otlp_" not in agent.log
+
+
+def test_metrics_that_come_in_are_sent_on_as_they_came(mock_nvml: MockNvml, tmp_path: Path) -> None:
+    sent = bodies("dynamo-disaggregated/otlpmetrics_*.pb")
+    with Answers(200).running() as behind:
+        push = {"endpoint": behind.endpoint, "protocol": "http/protobuf", "interval": "60s"}
+        settings = config(tmp_path, exporters={"otlp": push})
+        with running("run", *settings, env=mock_nvml.env(keys={"gpus": 2}), log=tmp_path / "log") as agent:
+            for body in sent:
+                with grpc.insecure_channel(agent.receiver("otlp_grpc")) as channel:
+                    channel.unary_unary(EXPORT.replace("trace.v1.Trace", "metrics.v1.Metrics"))(body, timeout=10)
+            until(lambda: b"".join(one.body for one in behind.requests) == b"".join(sent))
+            scrape = agent.until(lambda scrape: scrape.values("joulespan_receiver_points_total", outcome="forwarded"))
+            accepted = scrape.value("joulespan_receiver_points_total", outcome="accepted")
+            assert scrape.value("joulespan_receiver_points_total", outcome="forwarded") == accepted > 0
+    assert {one.path for one in behind.requests} == {"/v1/metrics"}
+
+
+def test_an_agent_that_would_send_to_itself_does_not_start(mock_nvml: MockNvml, tmp_path: Path) -> None:
+    port = free_port()
+    traces = {"endpoint": f"http://localhost:{port}"}
+    settings = [*config(tmp_path, exporters={"traces": traces}), "--set", f"receivers.otlp.grpc=127.0.0.1:{port}"]
+    with pytest.raises(AssertionError), running("run", *settings, env=mock_nvml.env(), log=tmp_path / "log"):
+        pass
+    assert "exporters.traces: localhost" in (tmp_path / "log").read_text().splitlines()[-1]
