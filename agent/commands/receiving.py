@@ -36,6 +36,8 @@ _GRACE = 1.0
 """Seconds that spans on their way get at the end: to be joined, and again to be sent."""
 _REBALANCE = 600 * NS
 """Time between two decisions on which tenants, models and engines are named."""
+_SOURCES = ("config", "attribute", "pid", "socket", "container", "pod", "unknown")
+"""How the GPUs of an engine can be known, the surest first."""
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _COUNTERS: Mapping[Signal, Counter[Receiver]] = {
     Signal.TRACES: own.RECEIVER_SPANS,
@@ -102,13 +104,14 @@ class Receiving:
             self._metrics.rebalance()
         yield from self._pipeline.samples()
         yield own.QUEUE_DROPPED(Queue("placements"), self._topology.forgotten)
-        served = {
-            EngineGpu(placement.engine, gpu.id, placement.source or "unknown")
-            for placement in self._topology.placements(now)
-            for gpu in placement.gpus
-        }
-        for engine_gpu in sorted(served):
-            yield requests.ENGINE_GPU(engine_gpu, 1)
+        # One series for an engine on a GPU, however many of its processes tell of it in different ways.
+        served: dict[tuple[str, str], str] = {}
+        for placement in self._topology.placements(now):
+            for gpu in placement.gpus:
+                known, source = (placement.engine, gpu.id), placement.source or "unknown"
+                served[known] = min(source, served.get(known, source), key=_SOURCES.index)
+        for (engine, uuid), source in sorted(served.items()):
+            yield requests.ENGINE_GPU(EngineGpu(engine, uuid, source), 1)
 
     def samples(self) -> Iterator[Sample]:
         """Say what came in and what became of it."""
