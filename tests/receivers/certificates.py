@@ -23,7 +23,9 @@ class Certificates:
         self.certificate = folder / "certificate.pem"
         authority_key = folder / "ca.key"
         new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-x509", "-days", "2")
-        self._run(*new, "-subj", "/CN=test authority", "-keyout", authority_key, "-out", self.authority)
+        # From Python 3.13 on an authority must say that it signs certificates, and a certificate whose it is.
+        signs = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self._run(*new, *signs, "-subj", "/CN=test authority", "-keyout", authority_key, "-out", self.authority)
         signed = (
             "-CA",
             self.authority,
@@ -31,6 +33,10 @@ class Certificates:
             authority_key,
             "-addext",
             "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-addext",
+            "authorityKeyIdentifier=keyid",
         )
         self._run(*new, "-subj", "/CN=localhost", *signed, "-keyout", self.key, "-out", self.certificate)
 
