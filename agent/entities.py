@@ -279,7 +279,7 @@ class Collector(NamedTuple):
 class CollectorFailure(NamedTuple):
     """Readings of a collector that failed, by kind."""
 
-    collector: Annotated[str, Attr("collector", "Name of its module")]
+    collector: Annotated[str, Attr("collector", "Name of its module; pipeline: what joins spans with GPUs")]
     type: Annotated[str, Attr("error.type", "Unavailable, NoPermission, DeviceLost, …")]
 
 

@@ -14,7 +14,7 @@ from agent.catalogue import own
 from agent.catalogue.requests import REQUEST_UNMAPPED
 from agent.clock import NS, Clock
 from agent.dialects.reading import Reader
-from agent.entities import Gpu, MigInstance, Queue, RequestGap
+from agent.entities import CollectorFailure, Gpu, MigInstance, Queue, RequestGap
 from agent.metric import Distribution, Sample
 from agent.otlp.envelope import join
 from agent.otlp.parcel import Parcel
@@ -90,7 +90,7 @@ class Pipeline:
         self._stopping = False
         self._ended: Counter[tuple[str, Signal]] = Counter()
         self._unmapped: Counter[tuple[str, str]] = Counter()
-        self._failing = ""
+        self._failures: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
     def start(self) -> None:
@@ -115,7 +115,11 @@ class Pipeline:
         places: list[Place] = []
         parts = []
         for span, spans, at in traces.placed:
-            reading = self._reader.read(span)
+            try:
+                reading = self._reader.read(span)
+            except Exception as error:  # noqa: BLE001 - a span that cannot be read is sent on all the same
+                self._failed(error)
+                continue
             if isinstance(reading, Part):
                 parts.append(span)
             elif reading is not None:
@@ -147,13 +151,15 @@ class Pipeline:
         """Say how requests went and what is held."""
         yield from self._metrics.samples()
         with self._changed:
-            unmapped = dict(self._unmapped)
+            unmapped, failures = dict(self._unmapped), dict(self._failures)
             fill, spans = self._hold.fill, self._traces
             yield own.QUEUE_FILL(Queue("requests"), fill)
             yield own.QUEUE_FILL(Queue("trace_parts"), spans.fill)
             yield own.QUEUE_DROPPED(Queue("trace_parts"), spans.dropped)
         for (engine, reason), number in unmapped.items():
             yield REQUEST_UNMAPPED(RequestGap(engine, reason), number)
+        for kind, number in failures.items():
+            yield own.COLLECTOR_FAILURES(CollectorFailure("pipeline", kind), number)
 
     def ended(self) -> Mapping[tuple[str, Signal], int]:
         """Count the items by receiver and signal that go nowhere from here."""
@@ -180,11 +186,18 @@ class Pipeline:
                     self._changed.wait(None if first is None else max(0.0, (first - self._now()) / NS))
             try:
                 self._process(due)
-            except Exception as error:  # one batch must not end the thread; its spans go on as they came
-                if self._failing != str(error):
-                    self._failing = str(error)
-                    LOG.exception("spans are sent on without annotations")
+            except Exception as error:  # noqa: BLE001 - one batch must not end the thread; its spans go on as they came
+                self._failed(error)
             self._send(due)
+
+    def _failed(self, error: Exception) -> None:
+        """Count an error of ours, and log the first of its kind. What it was about is sent on as it came."""
+        kind = type(error).__name__
+        with self._changed:
+            self._failures[kind] += 1
+            first = self._failures[kind] == 1
+        if first:
+            LOG.error("spans are sent on without annotations; further failures are only counted", exc_info=error)
 
     def _now(self) -> int:
         """What time it is; after the end of time, when everything is due, while stopping."""
@@ -192,12 +205,16 @@ class Pipeline:
 
     def _process(self, due: Sequence[Held]) -> None:
         now = self._clock.monotonic_ns()
-        recorded = []
+        recorded: list[tuple[Request, str, str | None]] = []
         groups: dict[tuple[Gpu | MigInstance, ...], list[Place]] = {}
         for held in due:
             for place in held.places:
-                request = self._complete(place.request)
-                placement = self._topology.place(request, now) if request.role is not Role.CLIENT else None
+                try:
+                    request = self._complete(place.request)
+                    placement = self._topology.place(request, now) if request.role is not Role.CLIENT else None
+                except Exception as error:  # noqa: BLE001 - one request's failure costs that request
+                    self._failed(error)
+                    continue
                 engine = placement.engine if placement else request.dialect
                 recorded.append((request, engine, request.tenant))
                 if placement and placement.gpus:

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
+from agent.catalogue.own import COLLECTOR_FAILURES
 from agent.catalogue.requests import REQUEST_DURATION, REQUEST_UNMAPPED
 from agent.clock import NS, SystemClock
 from agent.config import Engine
@@ -172,7 +173,35 @@ def test_a_fault_in_what_is_said_costs_no_span(
         for number in (1, 2):
             room.take(llm_request(number))
             wait(lambda: len(room.behind.raw()) == number)  # noqa: B023 - it is called at once
-    assert [record.message for record in caplog.records] == ["spans are sent on without annotations"]
+    assert len(caplog.records) == 1
+    assert [(one.series.entity, one.value) for one in room.said(COLLECTOR_FAILURES) if isinstance(one, Sample)] == [
+        (("pipeline", "ZeroDivisionError"), 2)
+    ]
+
+
+def test_a_span_that_cannot_be_read_is_sent_on_all_the_same(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(room.pipeline._reader, "read", fail)
+    room.take(llm_request(1))
+    wait(room.behind.raw)
+    assert len(room.said(COLLECTOR_FAILURES)) == 1
+
+
+def test_a_request_that_cannot_be_dealt_with_costs_no_other_one(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = room.topology.place
+
+    def fail_once(request: Any, now: int) -> Any:
+        if request.span.span_id == (1).to_bytes(8):
+            raise ZeroDivisionError("broken")
+        return place(request, now)
+
+    monkeypatch.setattr(room.topology, "place", fail_once)
+    room.take(llm_request(1), llm_request(2))
+    wait(lambda: len(room.behind.raw()) == 2)
+    assert ["joulespan.gpu.ids" in one for one in room.behind.spans()] == [False, True]
+    assert len(room.said(REQUEST_DURATION)) == 1
 
 
 def test_a_full_pipeline_says_when_to_come_again() -> None:

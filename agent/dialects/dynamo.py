@@ -13,9 +13,9 @@ no span.
 """
 
 from agent.dialects import Dialect, Reading
-from agent.dialects.dynamo_parts import ENGINE, FRONT, LIFECYCLE, ROUTE, WORKER, complete, moment, verdict
+from agent.dialects.dynamo_parts import ENGINE, FRONT, LIFECYCLE, ROUTE, WORKER, complete, verdict
 from agent.dialects.generic import details
-from agent.dialects.values import count, milliseconds, text
+from agent.dialects.values import count, milliseconds, moment, text
 from agent.requests import Part, Phase, Request, Role
 from agent.spans import Span
 

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from agent.dialects.values import NS, count, milliseconds, text
+from agent.dialects.values import count, milliseconds, moment, text
 from agent.requests import Phase, Request, Role
 from agent.spans import Span
 
@@ -67,11 +67,6 @@ def verdict(outcome: str | None, error: str | None) -> tuple[str | None, str | N
     if outcome == _CANCELLED:
         return _CANCELLED, None
     return None, None if outcome in _FINE else error or outcome
-
-
-def moment(start: int, wait: float | None, end: int) -> int | None:
-    """Give the time (ns) `wait` seconds after the start; None when that is unknown, or past the end."""
-    return None if wait is None or wait * NS > end - start else start + round(wait * NS)
 
 
 def _of(request: Request, spans: Sequence[Span]) -> _Trace:
