@@ -22,8 +22,7 @@ from agent.processors.hold import Held, Hold, Place
 from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Placement, Topology
 from agent.processors.traces import Traces
-from agent.receivers.otlp import Messages, Signal
-from agent.receivers.otlp import Traces as Received
+from agent.receivers.otlp import Messages, ReceivedTraces, Signal
 from agent.requests import Part, Request, Role
 from agent.timeline import Timeline
 
@@ -110,7 +109,7 @@ class Pipeline:
         with self._changed:
             return None if self._hold.room(size) else _RETRY
 
-    def traces(self, traces: Received) -> None:
+    def traces(self, traces: ReceivedTraces) -> None:
         """See Consumer."""
         places: list[Place] = []
         parts = []

@@ -72,7 +72,7 @@ class Placed(NamedTuple):
     at: int
 
 
-class Traces(NamedTuple):
+class ReceivedTraces(NamedTuple):
     """A trace request that was taken."""
 
     receiver: str
@@ -98,7 +98,7 @@ class Consumer(Protocol):
         """Tell after how many seconds there may be room for a request of this size; None when there is now."""
         ...
 
-    def traces(self, traces: Traces) -> None:
+    def traces(self, traces: ReceivedTraces) -> None:
         """Take spans."""
         ...
 
@@ -171,7 +171,7 @@ class OtlpReceiver:
     def _traces(self, receiver: str, body: bytes, peer: Peer | None) -> bytes:
         envelope = split(body)
         placed, rejected = _decode(envelope, peer)
-        self._consumer.traces(Traces(receiver, envelope, placed, len(body)))
+        self._consumer.traces(ReceivedTraces(receiver, envelope, placed, len(body)))
         self._count(receiver, Signal.TRACES, "accepted", None, len(placed))
         self._count(receiver, Signal.TRACES, "refused", "malformed", rejected.total())
         answer = trace_pb2.ExportTraceServiceResponse()

@@ -21,7 +21,7 @@ from agent.otlp.json_form import to_protobuf
 from agent.otlp.protobuf import Malformed
 from agent.receivers.compression import decompress
 from agent.receivers.kept import KeptMetrics
-from agent.receivers.otlp import Messages, OtlpReceiver, Refused, Signal, Traces
+from agent.receivers.otlp import Messages, OtlpReceiver, ReceivedTraces, Refused, Signal
 from agent.requests import Request
 from agent.spans import Peer
 from tests.fuzz.mutate import Mutator
@@ -66,7 +66,7 @@ class Readers:
         assert size <= MOST
         return None
 
-    def traces(self, traces: Traces) -> None:
+    def traces(self, traces: ReceivedTraces) -> None:
         """Check the spans and read them."""
         try:
             self._check(traces)
@@ -74,7 +74,7 @@ class Readers:
         except (Malformed, DecodeError) as error:
             raise AssertionError("what was accepted is no message to others") from error
 
-    def _check(self, traces: Traces) -> None:
+    def _check(self, traces: ReceivedTraces) -> None:
         spans = [placed.span for placed in traces.placed]
         raw = [placed.spans[placed.at] for placed in traces.placed]
         assert all(one in self.body for one in raw), "a span that was not sent"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.receivers.otlp import Messages, Traces
+from agent.receivers.otlp import Messages, ReceivedTraces
 from tests.receivers.serving import serving
 
 MOST = 64 << 20
@@ -20,7 +20,7 @@ class Counted:
         assert size >= 0
         return None
 
-    def traces(self, traces: Traces) -> None:
+    def traces(self, traces: ReceivedTraces) -> None:
         """Let them go."""
 
     def messages(self, messages: Messages) -> None:

@@ -17,7 +17,7 @@ from agent.config import Address, Web
 from agent.otlp.protobuf import field
 from agent.receivers.grpc import GrpcServer
 from agent.receivers.http import HttpReceiver
-from agent.receivers.otlp import Messages, OtlpReceiver, Signal, Traces
+from agent.receivers.otlp import Messages, OtlpReceiver, ReceivedTraces, Signal
 
 FREE = Address("127.0.0.1:0")
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -55,7 +55,7 @@ class Kept:
         self.busy: float | None = None
         self.error: Exception | None = None
         self.asked = 0
-        self.received: list[Traces] = []
+        self.received: list[ReceivedTraces] = []
         self.sent: list[Messages] = []
 
     def wait(self, size: int) -> float | None:
@@ -63,7 +63,7 @@ class Kept:
         self.asked += 1
         return self.busy
 
-    def traces(self, traces: Traces) -> None:
+    def traces(self, traces: ReceivedTraces) -> None:
         if self.error:
             raise self.error
         self.received.append(traces)
