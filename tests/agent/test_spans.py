@@ -3,6 +3,7 @@
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -245,3 +246,19 @@ def test_an_agent_that_would_send_to_itself_does_not_start(mock_nvml: MockNvml, 
     with pytest.raises(AssertionError), running("run", *settings, env=mock_nvml.env(), log=tmp_path / "log"):
         pass
     assert "exporters.traces: localhost" in (tmp_path / "log").read_text().splitlines()[-1]
+
+
+def test_the_largest_request_can_be_set_and_what_is_larger_is_counted(mock_nvml: MockNvml, tmp_path: Path) -> None:
+    body = bodies("vllm/grpc_0004.pb")[0]
+    settings = ["--set", "receivers.otlp.max_message=16KiB"]
+    assert len(body) > 16 << 10
+    with running("run", *settings, env=mock_nvml.env(keys={"gpus": 2}), log=tmp_path / "log") as agent:
+        with pytest.raises(urllib.error.HTTPError, match="413"):
+            send(agent, "otlp_http", body)
+        with pytest.raises(grpc.RpcError) as refused:
+            send(agent, "otlp_grpc", body)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        scrape = agent.until(lambda scrape: len(scrape.values("joulespan_receiver_refusals_total")) == 2)
+        assert scrape.value("joulespan_receiver_refusals_total", receiver="otlp_http", reason="too_large") == 1
+        send(agent, "otlp_grpc", bodies("vllm/grpc_0001.pb")[0])
+        agent.until(lambda scrape: outcomes(scrape)["accepted"] == 3)
