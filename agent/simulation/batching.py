@@ -25,9 +25,13 @@ _NOTHING = Work(0, 0, 0, 0)
 
 
 class Finished(NamedTuple):
-    """A sequence that is done. Times are s since the start, of the engine; joules are its true share of all GPUs'."""
+    """A sequence that is done. Times are s since the start, of the engine; joules are its true share of all GPUs'.
+
+    What it took to compute a prompt again after a preemption counts as decode: the first token was there.
+    """
 
     request: ClientRequest
+    cached_tokens: int
     output_tokens: int
     queued: float
     scheduled: float
@@ -52,17 +56,27 @@ class Iteration(NamedTuple):
 
 
 class _Sequence:
-    __slots__ = ("context", "first_token", "joules", "left", "output", "queued", "request", "scheduled", "shared")
+    __slots__ = ("began", "cached", "context", "decode_joules", "first_token", "left", "made", "output",
+                 "prefill_joules", "queued", "request", "scheduled", "shared")  # fmt: skip
 
     def __init__(self, request: ClientRequest, cached: int, output: int, queued: float) -> None:
         self.request = request
+        self.cached = cached
         self.output = output
         self.queued = queued
-        self.scheduled = self.first_token = queued
+        self.scheduled: float | None = None
+        self.first_token: float | None = None
         self.context = cached
         self.left = request.prompt_tokens - cached
-        self.joules = 0.0
+        self.made = 0
+        self.prefill_joules = self.decode_joules = 0.0
+        self.began = 0
         self.shared = 0.0
+
+    @property
+    def needs(self) -> int:
+        """Tokens of KV cache that its prompt takes."""
+        return self.context + self.left
 
 
 def _ignore(_finished: Finished) -> None:
@@ -84,6 +98,12 @@ class Batching:
         """
         self.refused = 0
         """Sequences that were turned away because too many waited."""
+        self.preempted = 0
+        """Times that a sequence lost its KV cache to others and had to compute it again."""
+        self.prompts = 0
+        """Prompts computed to the end, those computed again included: each made a token."""
+        self.cached_tokens = 0
+        """Tokens of prompts taken up that were found in the prefix cache."""
         self._truth = deployment.truth
         self._limits = deployment.limits
         self._idle_watts = deployment.truth.engine_idle_watts
@@ -95,7 +115,8 @@ class Batching:
         self._prefilling: list[_Sequence] = []
         self._decoding = 0
         self._context = 0
-        self._ends: dict[int, list[_Sequence]] = {}
+        self._ends: dict[int, dict[_Sequence, None]] = {}
+        self._order: dict[_Sequence, int] = {}
         self._number = 0
         self._end = 0.0
         self._shared = 0.0
@@ -116,6 +137,11 @@ class Batching:
         if time != self._told[0]:
             self._told = (time, self._work(time))
         return self._told[1]
+
+    @property
+    def running(self) -> int:
+        """Sequences in the batch, after the last iteration that was run."""
+        return self._decoding + len(self._prefilling)
 
     def iterations(self) -> list[Iteration]:
         """List the iterations that are kept."""
@@ -140,6 +166,7 @@ class Batching:
 
     def _iterate(self, start: float) -> None:
         self._take_in(start)
+        self._make_room()
         chunks = self._schedule(start)
         tokens = context = 0
         for sequence, take in chunks:
@@ -154,7 +181,8 @@ class Batching:
         self._shared += shared
         self._context += self._decoding
         for sequence in self._ends.pop(self._number, ()):
-            self._finish_decode(sequence)
+            self._leave_decode(sequence)
+            self._finish(sequence)
         for sequence, take in chunks:
             self._prefill(sequence, take, shared)
 
@@ -188,8 +216,12 @@ class Batching:
                 budget -= take
                 chunks.append((sequence, take))
         while self._waiting and room and budget:
+            if (held := self._held) and held + self._waiting[0].needs > self._limits.kv_tokens:
+                break
             sequence = self._waiting.popleft()
-            sequence.scheduled = start
+            if sequence.scheduled is None:
+                sequence.scheduled = start
+                self.cached_tokens += sequence.cached
             self._prefilling.append(sequence)
             take = min(sequence.left, budget)
             budget -= take
@@ -197,44 +229,77 @@ class Batching:
             chunks.append((sequence, take))
         return chunks
 
+    @property
+    def _held(self) -> int:
+        """Tokens in the KV cache, with those that prompts under way will take."""
+        return self._context + self._decoding + sum(one.needs for one in self._prefilling)
+
+    def _make_room(self) -> None:
+        """Preempt who began last, as vLLM does, until each of the others can add a token. It computes all anew."""
+        while self._held > self._limits.kv_tokens and len(self._order) > 1:
+            sequence = next(reversed(self._order))
+            del self._ends[self._order[sequence]][sequence]
+            self._leave_decode(sequence)
+            sequence.left, sequence.context = sequence.context + 1, 0
+            self._waiting.appendleft(sequence)
+            self.preempted += 1
+
     def _prefill(self, sequence: _Sequence, take: int, shared: float) -> None:
         price = self._truth.joules
-        sequence.joules += shared + price.prefill_token * take + price.kv_token * sequence.context
+        took = shared + price.prefill_token * take + price.kv_token * sequence.context
         sequence.context += take
         sequence.left -= take
+        if sequence.first_token is None:
+            sequence.prefill_joules += took
+        else:
+            sequence.decode_joules += took
         if sequence.left:
             return
         self._prefilling.remove(sequence)
-        sequence.first_token = self._end
-        if sequence.output == 1:
-            self._finish(sequence, 0.0)
-            return
+        self.prompts += 1
+        if sequence.first_token is None:
+            sequence.first_token = self._end
+        sequence.made += 1
+        if sequence.made == sequence.output:
+            self._finish(sequence)
+        else:
+            self._enter_decode(sequence)
+
+    def _enter_decode(self, sequence: _Sequence) -> None:
         self._decoding += 1
         self._context += sequence.context
         sequence.shared = self._shared
-        self._ends.setdefault(self._number + sequence.output - 1, []).append(sequence)
+        sequence.began = self._number
+        last = self._number + sequence.output - sequence.made
+        self._ends.setdefault(last, {})[sequence] = None
+        self._order[sequence] = last
 
-    def _finish_decode(self, sequence: _Sequence) -> None:
-        """Add up what it did: with a prompt of p tokens, its step number i (from 0) read p + i tokens of KV cache."""
-        steps, prompt = sequence.output - 1, sequence.context
-        read = steps * prompt + steps * (steps - 1) // 2
+    def _leave_decode(self, sequence: _Sequence) -> None:
+        """Add up what it did: with c tokens of context at first, its step number i (from 0) read c + i of KV cache."""
+        steps, context = self._number - sequence.began, sequence.context
+        read = steps * context + steps * (steps - 1) // 2
         price = self._truth.joules
-        own = price.decode_token * steps + price.kv_token * read
+        sequence.decode_joules += price.decode_token * steps + price.kv_token * read + self._shared - sequence.shared
+        sequence.made += steps
+        sequence.context += steps
         self._decoding -= 1
-        self._context -= prompt + steps
-        self._finish(sequence, own + self._shared - sequence.shared)
+        self._context -= sequence.context
+        del self._order[sequence]
 
-    def _finish(self, sequence: _Sequence, decode_joules: float) -> None:
+    def _finish(self, sequence: _Sequence) -> None:
+        assert sequence.scheduled is not None
+        assert sequence.first_token is not None
         self._finished(
             Finished(
                 sequence.request,
+                sequence.cached,
                 sequence.output,
                 sequence.queued,
                 sequence.scheduled,
                 sequence.first_token,
                 self._end,
-                sequence.joules,
-                decode_joules,
+                sequence.prefill_joules,
+                sequence.decode_joules,
             )
         )
 

@@ -77,6 +77,8 @@ class Limits:
     """Tokens in one iteration: prompts are computed in chunks (vLLM: max_num_batched_tokens)."""
     waiting: int = 512
     """Sequences that wait; whoever asks beyond them is refused."""
+    kv_tokens: int = 1 << 20
+    """Tokens that the KV cache holds; more than the longest request needs. When it is full, who came last yields."""
 
 
 @dataclass(frozen=True, slots=True)
