@@ -10,9 +10,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import nan
+from typing import Any
 
 from agent.clock import NS
-from agent.metric import Series
+from agent.metric import Metric, Series
 from agent.snapshot import Source
 
 
@@ -109,14 +110,18 @@ class Timeline:
         with self._guard:
             return place[0].window(place[1], since, until)
 
+    def series_of(self, metric: Metric[Any]) -> list[Series]:
+        """List the series of a metric that have a history."""
+        return [series for series in self._places if series.metric is metric]
+
     def fill(self) -> float:
         """Share of the fullest ring that is in use."""
         return max((ring.fill for ring in self._rings.values()), default=0.0)
 
     def _start(self, source: Source, series: tuple[Series, ...]) -> Ring:
         old = self._rings.get(source)
-        if old is not None:
-            self._places = {name: place for name, place in self._places.items() if place[0] is not old}
         ring = self._rings[source] = Ring(series, self._capacity, self._age)
-        self._places.update({name: (ring, column) for column, name in enumerate(series)})
+        # Replaced as a whole: another thread may be looking through it.
+        places = {name: place for name, place in self._places.items() if place[0] is not old}
+        self._places = places | {name: (ring, column) for column, name in enumerate(series)}
         return ring

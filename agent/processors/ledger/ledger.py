@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger: divides what the GPUs' counters grew by among idling, the requests, and what no request explains.
+
+Time is cut into steps. A step is closed once: then its energy is divided among the sequences that were in the batches,
+those not known included, and what falls to known ones is charged to them at once. What falls to the others is held
+back at the prices of then: it is paid out to requests that come later, as long as the step is remembered, and ends
+as unattributed. So at any time, for every GPU,
+
+    energy of the closed steps  =  attributed + idle + unattributed + held back
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.entities import Gpu
+from agent.processors.ledger.book import NOBODY, Book, Costs, EngineKey, Open, joined, together_costs
+from agent.processors.ledger.calibration import Calibration, Fit
+from agent.processors.ledger.claims import Claims
+from agent.processors.ledger.device import Accounts, Device, busy, quiet
+from agent.processors.ledger.division import WINDOW, Part, Run, divide, window_begins, windowed
+from agent.processors.ledger.load import Load, load
+from agent.processors.ledger.meters import Meter, Metered
+from agent.processors.ledger.pages import pages_of
+from agent.processors.ledger.payment import Charge, Shares, costs_of, pay, settled
+from agent.processors.ledger.steps import Numbers, Steps, idle_seconds
+from agent.processors.ledger.work import Work, resolved, together
+from agent.timeline import Timeline
+
+_MARGIN = 3.0
+"""Seconds around the steps to close whose requests and pages are looked at: pages are read each second."""
+_LATELY = 60.0
+"""Seconds over which the share of prompts found in the cache is taken."""
+_LEAST = 1e-9
+"""Iterations that a step has at least, so that they are an axis; and seconds below which a sequence was not there."""
+_WHOLE = 0.9
+"""Share of a window's length from which on it is whole, rounding aside."""
+_POOL = 4.0
+"""Seconds over which what is held back is one pool."""
+Known: TypeAlias = tuple[Numbers, Numbers, Numbers, Numbers]
+"""Of each step, by known sequences: seconds in the batch, tokens computed, decoded, and read."""
+
+
+class Closed(NamedTuple):
+    """What closing steps, or taking in late requests, led to."""
+
+    charges: list[Charge]
+    shares: list[Shares]
+
+
+class _Closing(NamedTuple):
+    """What is known of some steps when they are closed."""
+
+    steps: Steps
+    loads: dict[EngineKey, Load]
+    known: dict[EngineKey, Known]
+    metered: dict[Gpu, Metered]
+    hidden: dict[Gpu, NDArray[np.bool_]]
+
+
+class Ledger:
+    """Divides, for one thread. `calibration` gives what was learnt before of an engine that is new to it."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        origin: int,
+        step: float,
+        calibration: Callable[[EngineKey], Calibration] = lambda _: Calibration(),
+    ) -> None:
+        """Begin at `origin`, monotonic ns, with steps of `step` seconds."""
+        self.origin = origin
+        self.step = step
+        self.closed = 0
+        """The first step that is not closed."""
+        self.books: dict[EngineKey, Book] = {}
+        self._timeline = timeline
+        self._calibration = calibration
+        self._devices: dict[Gpu, Device] = {}
+
+    @property
+    def rows(self) -> int:
+        """Requests that are not divided to the end."""
+        return sum(book.open.rows for book in self.books.values())
+
+    def accounts(self) -> Iterator[tuple[Gpu, Accounts]]:
+        """Say what became of the energy of each GPU."""
+        held = dict.fromkeys(self._devices, 0.0)
+        for key, book in self.books.items():
+            for gpu, joules in zip(key.gpus, book.held.tolist(), strict=True):
+                held[gpu] += joules
+        for gpu, one in self._devices.items():
+            yield gpu, Accounts(one.measured, one.attributed, one.idle, one.unattributed, held[gpu])
+
+    def idle_watts(self, gpu: Gpu) -> float | None:
+        """What a GPU draws when idle, W, where that was seen."""
+        device = self._devices.get(gpu)
+        return device.idle_watts if device else None
+
+    def fit(self, key: EngineKey) -> Fit | None:
+        """What the work of an engine costs."""
+        watts = [self._devices[gpu].idle_watts for gpu in key.gpus]
+        pinned = None if None in watts else sum(one or 0.0 for one in watts)
+        return self.books[key].calibration.fit(pinned)
+
+    def watch(self, gpus: Iterable[Gpu]) -> None:
+        """Divide the energy of these GPUs from now on, whether or not an engine is known to run on them."""
+        for gpu in gpus:
+            if gpu not in self._devices:
+                self._devices[gpu] = Device(Meter(self._timeline, gpu, self.origin))
+
+    def add(self, key: EngineKey, number: NDArray[np.int64], kind: NDArray[np.int64], work: Work) -> Closed:
+        """Take in requests of an engine. What they claim of closed steps is paid out of what was held back.
+
+        `number` and `kind` come back in shares and charges.
+        """
+        self.watch(key.gpus)
+        book = self.books.get(key)
+        if book is None:
+            book = self.books[key] = Book(key, self._calibration(key))
+        work = resolved(work, self._cached_share(book), 1 / book.pace)
+        fresh = _fresh(number, kind, work, book.since(self.closed) * self.step)
+        charges: list[Charge] = []
+        if (work.begin < self.closed * self.step).any() and (blocks := book.costs_since(fresh.since.min() / self.step)):
+            charges = self._pay_late(book, fresh, blocks)
+        book.open = joined([book.open, fresh])
+        return Closed(charges, self._finish(book))
+
+    def close(self, last: int) -> Closed:
+        """Close the steps before number `last`."""
+        steps = Steps(self.closed, last, self.step)
+        if steps.length <= 0:
+            return Closed([], [])
+        loads = {key: self._load(book, steps) for key, book in self.books.items()}
+        claims = {key: book.claims(steps, loads[key]) for key, book in self.books.items()}
+        known = {key: one.spread() for key, one in claims.items()}
+        metered = {gpu: device.meter.read(steps) for gpu, device in self._devices.items()}
+        hidden = self._hidden(steps, loads, metered)
+        closing = _Closing(steps, loads, known, metered, hidden)
+        for gpu, device in self._devices.items():
+            device.rest(steps, metered[gpu], quiet(steps, _sequences(steps, loads, gpu)) & ~hidden[gpu])
+        for key in self.books:
+            self._learn(key, closing)
+        costs = self._divide(closing)
+        self.closed = last
+        found = Closed([], [])
+        for key, book in self.books.items():
+            book.note(costs[key], loads[key])
+            found.charges.extend(pay(book.open, claims[key], costs[key]))
+            found.shares.extend(self._finish(book))
+        return found
+
+    def forget(self, first: int) -> None:
+        """Give up what is held back in steps before `first`: it is unattributed. Engines that are long gone go."""
+        for key, book in list(self.books.items()):
+            for gpu, joules in zip(key.gpus, book.forget(first).tolist(), strict=True):
+                self._devices[gpu].unattributed += joules
+            if book.gone:
+                del self.books[key]
+
+    def _cached_share(self, book: Book) -> float:
+        """Share of the prompts that the engine found in its cache lately."""
+        lately = round(_LATELY / self.step)
+        around = Steps(self.closed - lately, self.closed + lately, self.step)
+        pages = pages_of(self._timeline, book.key.name, self.origin, around)
+        if pages.computed is None or pages.cached is None:
+            return 0.0
+        cached = float(pages.cached[-1] - pages.cached[0])
+        total = cached + float(pages.computed[-1] - pages.computed[0])
+        return cached / total if total > 0 else 0.0
+
+    def _load(self, book: Book, steps: Steps) -> Load:
+        margin = max(1, round(_MARGIN / self.step))
+        wide = Steps(steps.first - margin, steps.last + margin, self.step)
+        pages = pages_of(self._timeline, book.key.name, self.origin, wide)
+        found = load(wide, book.work, pages, book.hidden).cut(margin, margin + steps.length)
+        return found._replace(iterations=found.iterations + _LEAST)
+
+    def _hidden(
+        self, steps: Steps, loads: dict[EngineKey, Load], metered: dict[Gpu, Metered]
+    ) -> dict[Gpu, NDArray[np.bool_]]:
+        """Find the windows in which a GPU worked and no sequence is known of. They are its engine's, if it has one."""
+        found = {gpu: quiet(steps, _sequences(steps, loads, gpu)) & busy(steps, told) for gpu, told in metered.items()}
+        for key, told in list(loads.items()):
+            everywhere = np.logical_and.reduce([found[gpu] for gpu in key.gpus])
+            alone = not any(other != key and set(other.gpus) & set(key.gpus) for other in loads)
+            if alone and everywhere.any():
+                loads[key] = told._replace(unknown=np.where(everywhere, self.step, told.unknown))
+        return found
+
+    def _learn(self, key: EngineKey, closing: _Closing) -> None:
+        """Learn what the work of an engine costs, from the windows in which it was alone on its GPUs."""
+        steps, loads, told = closing.steps, closing.loads, closing.loads[key]
+        _, computed, decoded, read = closing.known[key]
+        begins = window_begins(steps)
+
+        def sums(amounts: Numbers) -> Numbers:
+            return windowed(steps, amounts)[begins]
+
+        rows = np.stack(
+            [
+                sums(np.full(steps.length, self.step)),
+                sums(np.where(told.sequences > _LEAST, told.iterations, 0.0)),
+                sums(computed + told.more_computed),
+                sums(decoded + told.more_decoded),
+                sums(read + told.more_read),
+            ],
+            axis=1,
+        )
+        others = [one.sequences for other, one in loads.items() if other != key and set(other.gpus) & set(key.gpus)]
+        ran, foreign = sums(told.sequences), sums(np.sum([np.zeros(steps.length), *others], axis=0))
+        joules = np.array([sums(closing.metered[gpu].joules) for gpu in key.gpus])
+        whole = (rows[:, 0] > _WHOLE * WINDOW) & (joules > 0).all(axis=0)
+        seen = 1 - sums(told.unknown) / np.maximum(ran, _LEAST)
+        trust = np.where(whole & (ran > _LEAST) & (foreign <= _LEAST), np.maximum(0.02, seen) ** 2, 0.0)
+        idle = np.array([self._devices[gpu].idle_watts or 0.0 for gpu in key.gpus])
+        self.books[key].learn(rows, joules, trust, idle)
+
+    def _divide(self, closing: _Closing) -> dict[EngineKey, Costs]:
+        """Divide each GPU, and add up for each engine."""
+        steps = closing.steps
+        parts: dict[EngineKey, list[Part]] = {key: [] for key in self.books}
+        read: dict[Gpu, bool] = {}
+        for gpu, device in self._devices.items():
+            keys = [key for key in self.books if gpu in key.gpus]
+            runs, watts = [self._run(key, gpu, closing) for key in keys], device.idle_watts
+            if watts is None:
+                watts = self._fitted_idle(keys, gpu)
+            works = together([self.books[key].work for key in keys])
+            free = idle_seconds(steps, works.begin, works.end)
+            unknown = np.sum([np.zeros(steps.length), *(run.load.unknown for run in runs)], axis=0)
+            told = closing.metered[gpu]
+            divided = divide(steps, told, runs, np.maximum(0.0, free - unknown), watts, closing.hidden[gpu])
+            device.note(told, divided)
+            read[gpu] = bool((windowed(steps, told.joules) > 0).all())
+            for key, part in zip(keys, divided.parts, strict=True):
+                parts[key].append(part)
+        return {
+            key: costs_of(steps, closing.loads[key], parts[key], all(read[gpu] for gpu in key.gpus)) for key in parts
+        }
+
+    def _run(self, key: EngineKey, gpu: Gpu, closing: _Closing) -> Run:
+        seconds, computed, decoded, read = closing.known[key]
+        fit, share = self.fit(key), float(self.books[key].shares[key.gpus.index(gpu)])
+        good = fit.coefficients if fit is not None and fit.good else None
+        return Run(closing.loads[key]._replace(known=seconds), computed, decoded, read, good, share)
+
+    def _fitted_idle(self, keys: Sequence[EngineKey], gpu: Gpu) -> float | None:
+        """What a GPU that never rested draws when idle, as the calibration of its engine has it."""
+        for key in keys:
+            fit = self.fit(key)
+            if fit is not None and fit.good:
+                return fit.idle_watts * float(self.books[key].shares[key.gpus.index(gpu)])
+        return None
+
+    def _pay_late(self, book: Book, fresh: Open, blocks: Sequence[Costs]) -> list[Charge]:
+        """Charge requests for steps that were closed before they were known, out of what was held back there."""
+        costs = together_costs(blocks)
+        claims = Claims(costs.steps, fresh.work, costs.iterations, fresh.left, fresh.since, book.pace)
+        seconds, computed, decoded, read = claims.spread()
+        price, iterations = costs.prices[0], costs.iterations
+        asked = (price.computed * computed + price.shared * seconds) / self.step
+        asked += (price.decoded * decoded + price.read * read) / iterations
+        there = costs.held.sum(axis=0)
+        # What the others did is known less exactly in time than in amount: it is paid out of the pool of some seconds.
+        pool, wanted = windowed(costs.steps, there, _POOL), windowed(costs.steps, asked, _POOL)
+        share = np.divide(pool, wanted, out=np.ones_like(pool), where=wanted > pool)
+        charges = pay(fresh, claims, costs._replace(prices=tuple(one.scaled(share) for one in costs.prices)))
+        taken = np.divide(wanted * share, pool, out=np.zeros_like(pool), where=pool > 0)
+        for gpu, joules in zip(book.key.gpus, book.take(blocks, taken), strict=True):
+            self._devices[gpu].attributed += joules
+        book.late += float(seconds.sum())
+        return charges
+
+    def _finish(self, book: Book) -> list[Shares]:
+        """Take out the requests that are divided to the end."""
+        done = book.finish(self.closed * self.step, _MARGIN)
+        return [settled(done, self.fit(book.key))] if done.rows else []
+
+
+def _fresh(number: NDArray[np.int64], kind: NDArray[np.int64], work: Work, known_since: float) -> Open:
+    """Begin with requests. What they did before anything is known of the engine is left out."""
+    before = np.maximum(0.0, np.minimum(work.end, known_since) - work.first)
+    length = np.maximum(work.end - work.first, _LEAST)
+    left = work.decoded * (1 - np.minimum(1.0, before / length))
+    paid = np.zeros((len(number), NOBODY.paid.shape[1]))
+    return Open(number, kind, work, np.maximum(work.begin, known_since), left, paid)
+
+
+def _sequences(steps: Steps, loads: dict[EngineKey, Load], gpu: Gpu) -> Numbers:
+    """Seconds of sequences on a GPU in each step."""
+    here = [told.sequences for key, told in loads.items() if gpu in key.gpus]
+    found: Numbers = np.sum([np.zeros(steps.length), *here], axis=0)
+    return found
