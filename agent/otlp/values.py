@@ -14,7 +14,7 @@ Value: TypeAlias = "str | bool | int | float | bytes | list[Value] | dict[str, V
 
 _DOUBLE = Struct("<d")
 _STRING_VALUE, _ARRAY_VALUE = 1, 5
-_INT_TAG, _DOUBLE_TAG = b"\x18", b"\x21"
+_BOOL_TAG, _INT_TAG, _DOUBLE_TAG = b"\x10", b"\x18", b"\x21"
 _SPAN_ATTRIBUTES = 9
 _KEY, _VALUE = 1, 2
 _UINT64 = (1 << 64) - 1
@@ -64,6 +64,8 @@ def span_attribute(key: str, told: "float | int | str | Sequence[str]") -> bytes
 
 
 def _encoded(told: "float | int | str | Sequence[str]") -> bytes:
+    if isinstance(told, bool):
+        return _BOOL_TAG + varint(told)
     if isinstance(told, float):
         return _DOUBLE_TAG + _DOUBLE.pack(told)
     if isinstance(told, int):
