@@ -76,12 +76,13 @@ def pay(requests: Open, claims: Claims, costs: Costs) -> list[Charge]:
     energy, busy, nvlink, pcie = costs.prices
     prefill, decode = (np.maximum(0.0, joules) for joules in claims.charge(energy))
     computed, read = claims.tokens()
-    rest = [sum(claims.charge(one)) for one in (busy, nvlink, pcie)]
+    rest = [np.add(*claims.charge(one)) for one in (busy, nvlink, pcie)]
     times = [claims.of(one) for one in (costs.turns, costs.modelled, costs.covered)]
     turns, modelled, covered = times
     columns = (prefill, decode, *rest, turns, computed, claims.decoded, read, modelled, covered)
     assert len(columns) == len(PAID)
-    requests.paid[:] += np.stack(columns, axis=1)
+    # Differences of sums: rounding may take them below zero.
+    requests.paid[:] += np.maximum(0.0, np.stack(columns, axis=1))
     requests.left[:] = np.maximum(0.0, requests.left - claims.decoded)
     requests.since[:] = np.maximum(requests.since, costs.steps.last * costs.steps.seconds)
     kinds, place = np.unique(requests.kind, return_inverse=True)
