@@ -13,6 +13,7 @@ from agent.catalogue.engine import ITERATIONS, REQUESTS_RUNNING, TOKENS
 from agent.catalogue.gpu import ENERGY
 from agent.clock import NS
 from agent.entities import Engine, EngineModel, EngineTokens, Gpu
+from agent.metric import Series
 from agent.processors.ledger.book import EngineKey
 from agent.processors.ledger.ledger import Ledger
 from agent.processors.ledger.work import Work
@@ -73,7 +74,9 @@ def _work(count: int, seconds: float) -> Work:
     end = np.minimum(first + random.exponential(_LENGTH, count), seconds)
     prompt = random.integers(50, 3000, count).astype(np.float64)
     cached = np.floor(prompt * random.uniform(0, 0.8, count))
-    return Work(begin, first, np.maximum(first, end), prompt - cached, cached, np.maximum(1, (end - first) * 40), prompt)
+    return Work(
+        begin, first, np.maximum(first, end), prompt - cached, cached, np.maximum(1, (end - first) * 40), prompt
+    )
 
 
 def _timeline(seconds: float, rate: float) -> Timeline:
@@ -85,8 +88,12 @@ def _timeline(seconds: float, rate: float) -> Timeline:
         for step, value in enumerate(joules.tolist()):
             found.append(Source("gpu_energy", gpu.id), series, int(step * _STEP * NS), (value,))
     kinds = [TOKENS.series(EngineTokens("engine", "m", kind)) for kind in ("input", "cached", "output")]
-    series = (REQUESTS_RUNNING.series(EngineModel("engine", "m")), ITERATIONS.series(Engine("engine")), *kinds)
+    told: tuple[Series, ...] = (
+        REQUESTS_RUNNING.series(EngineModel("engine", "m")),
+        ITERATIONS.series(Engine("engine")),
+        *kinds,
+    )
     for second in range(int(seconds) + 1):
         row = (rate * _LENGTH, second * 40, second * rate * 900, second * rate * 600, second * rate * 320)
-        found.append(Source("engines", "engine"), series, second * NS, row)
+        found.append(Source("engines", "engine"), told, second * NS, row)
     return found

@@ -59,7 +59,7 @@ class Open(NamedTuple):
 
     `number` is by which whoever brought them knows them, `kind` which class of requests each belongs to. `since`, s,
     is from when on they are still to be charged; `left` are the tokens they have still to decode from there on.
-    `paid` holds what each was charged, a column for each of PAID.
+    `paid` holds what each was charged, a row for each of PAID.
     """
 
     number: NDArray[np.int64]
@@ -82,25 +82,28 @@ class Open(NamedTuple):
             self.work.take(rows),
             self.since[rows],
             self.left[rows],
-            self.paid[rows],
+            self.paid[:, rows],
         )
 
 
 PAID = ("prefill", "decode", "busy", "nvlink", "pcie", "turns", "computed", "decoded", "read", "modelled", "covered")
 """What is added up for each request: J of both phases, busy s, bytes; its turns and tokens, for the uncertainty; and
 the seconds in the batch that the model divided, and that were divided at all."""
-NOBODY = Open(np.empty(0, np.int64), np.empty(0, np.int64), EMPTY, np.empty(0), np.empty(0), np.empty((0, len(PAID))))
+NOBODY = Open(np.empty(0, np.int64), np.empty(0, np.int64), EMPTY, np.empty(0), np.empty(0), np.empty((len(PAID), 0)))
 
 
 def joined(some: Sequence[Open]) -> Open:
     """Put rows together."""
+    some = [one for one in some if one.rows] or [NOBODY]
+    if len(some) == 1:
+        return some[0]
     return Open(
         np.concatenate([one.number for one in some]),
         np.concatenate([one.kind for one in some]),
         together([one.work for one in some]),
         np.concatenate([one.since for one in some]),
         np.concatenate([one.left for one in some]),
-        np.concatenate([one.paid for one in some]),
+        np.concatenate([one.paid for one in some], axis=1),
     )
 
 
@@ -223,8 +226,9 @@ class Book:
     def finish(self, edge: float, margin: float) -> Open:
         """Take out the requests that ended until `edge`, s; those of the last `margin` seconds stay in `work`."""
         ended = self.open.work.end <= edge
-        self.done = together([self.done.take(self.done.end > edge - margin), self.open.work.take(ended)])
-        done = self.open.take(ended)
+        lately = ended & (self.open.work.end > edge - margin)
+        self.done = together([self.done.take(self.done.end > edge - margin), self.open.work.take(lately)])
+        done = self.open if ended.all() else self.open.take(ended)
         if done.rows:
             self.longest = max(self.longest, float((done.work.end - done.work.begin).max()))
             self.open = self.open.take(~ended)

@@ -234,16 +234,15 @@ class Ledger:
         steps = closing.steps
         parts: dict[EngineKey, list[Part]] = {key: [] for key in self.books}
         read: dict[Gpu, bool] = {}
+        free = self._free(steps)
         for gpu, device in self._devices.items():
             keys = [key for key in self.books if gpu in key.gpus]
             runs, watts = [self._run(key, gpu, closing) for key in keys], device.idle_watts
             if watts is None:
                 watts = self._fitted_idle(keys, gpu)
-            works = together([self.books[key].work for key in keys])
-            free = idle_seconds(steps, works.begin, works.end)
             unknown = np.sum([np.zeros(steps.length), *(run.load.unknown for run in runs)], axis=0)
             told = closing.metered[gpu]
-            divided = divide(steps, told, runs, np.maximum(0.0, free - unknown), watts, closing.hidden[gpu])
+            divided = divide(steps, told, runs, np.maximum(0.0, free[gpu] - unknown), watts, closing.hidden[gpu])
             device.note(told, divided)
             read[gpu] = bool((windowed(steps, told.joules) > 0).all())
             for key, part in zip(keys, divided.parts, strict=True):
@@ -251,6 +250,18 @@ class Ledger:
         return {
             key: costs_of(steps, closing.loads[key], parts[key], all(read[gpu] for gpu in key.gpus)) for key in parts
         }
+
+    def _free(self, steps: Steps) -> dict[Gpu, Numbers]:
+        """Give the seconds of each step in which none of the known requests was on each GPU."""
+        found: dict[tuple[EngineKey, ...], Numbers] = {}
+        free: dict[Gpu, Numbers] = {}
+        for gpu in self._devices:
+            keys = tuple(key for key in self.books if gpu in key.gpus)
+            if keys not in found:
+                works = together([self.books[key].work for key in keys])
+                found[keys] = idle_seconds(steps, works.begin, works.end)
+            free[gpu] = found[keys]
+        return free
 
     def _run(self, key: EngineKey, gpu: Gpu, closing: _Closing) -> Run:
         seconds, computed, decoded, read = closing.known[key]
@@ -296,7 +307,7 @@ def _fresh(number: NDArray[np.int64], kind: NDArray[np.int64], work: Work, known
     before = np.maximum(0.0, np.minimum(work.end, known_since) - work.first)
     length = np.maximum(work.end - work.first, _LEAST)
     left = work.decoded * (1 - np.minimum(1.0, before / length))
-    paid = np.zeros((len(number), NOBODY.paid.shape[1]))
+    paid = np.zeros((len(NOBODY.paid), len(number)))
     return Open(number, kind, work, np.maximum(work.begin, known_since), left, paid)
 
 

@@ -82,7 +82,7 @@ def pay(requests: Open, claims: Claims, costs: Costs) -> list[Charge]:
     columns = (prefill, decode, *rest, turns, computed, claims.decoded, read, modelled, covered)
     assert len(columns) == len(PAID)
     # Differences of sums: rounding may take them below zero.
-    requests.paid[:] += np.maximum(0.0, np.stack(columns, axis=1))
+    requests.paid[:] += np.maximum(0.0, np.stack(columns))
     requests.left[:] = np.maximum(0.0, requests.left - claims.decoded)
     requests.since[:] = np.maximum(requests.since, costs.steps.last * costs.steps.seconds)
     kinds, place = np.unique(requests.kind, return_inverse=True)
@@ -95,14 +95,14 @@ def settled(requests: Open, fit: Fit | None, method: int) -> Shares:
 
     `fit` is that of the engine's calibration, `method` what it rests on; what is mostly divided by time says so.
     """
-    paid = dict(zip(PAID, requests.paid.T, strict=True))
+    paid = dict(zip(PAID, requests.paid, strict=True))
     joules = paid["prefill"] + paid["decode"]
     length = np.maximum(requests.work.end - requests.work.begin, _NOTHING)
     modelled = np.clip(paid["modelled"] / length, 0.0, 1.0)
     by_model = np.zeros(requests.rows)
     if fit is not None:
-        done = np.stack([paid[name] for name in ("turns", "computed", "decoded", "read")], axis=1)
-        variance = np.maximum(0.0, np.einsum("ri,ij,rj->r", done, fit.covariance, done))
+        done = np.stack([paid[name] for name in ("turns", "computed", "decoded", "read")])
+        variance = np.maximum(0.0, (done * (fit.covariance @ done)).sum(axis=0))
         # What the model leaves open between windows evens out over the windows that a request spans.
         left = fit.residual * joules / np.sqrt(1 + length / WINDOW)
         by_model = np.sqrt(variance + left * left + (_FORM * joules) ** 2)

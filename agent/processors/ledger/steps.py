@@ -78,6 +78,8 @@ class Axis:
 
     def moment(self, amounts: Numbers, begin: Points, end: Points) -> Numbers:
         """Integrate coordinate x density over intervals, of a density that comes to these amounts in each step."""
+        if not amounts.any():
+            return np.zeros(len(begin.step))
         middle = (self.edges[:-1] + self.edges[1:]) / 2
         total = running(amounts * middle)
 
@@ -96,6 +98,8 @@ def running(amounts: Numbers) -> Numbers:
 
 def between(amounts: Numbers, begin: Points, end: Points) -> Numbers:
     """Integrate over intervals what comes to these amounts in each step, evenly within it."""
+    if not amounts.any():
+        return np.zeros(len(begin.step))
     total = running(amounts)
     # The sums first: within a step their difference is nothing, however large they are.
     whole = total[end.step] - total[begin.step]

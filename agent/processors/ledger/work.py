@@ -67,7 +67,8 @@ def columns(requests: Sequence[Request], origin: int) -> Work:
 
 def together(some: Sequence[Work]) -> Work:
     """Put rows together."""
-    return Work(*(np.concatenate(parts) for parts in zip(*some, strict=True))) if some else EMPTY
+    some = [one for one in some if one.rows] or [EMPTY]
+    return some[0] if len(some) == 1 else Work(*(np.concatenate(parts) for parts in zip(*some, strict=True)))
 
 
 def timed(work: Work, step_seconds: float) -> Work:
