@@ -119,7 +119,8 @@ def family(line: str) -> tuple[str, str] | None:
 
 def milliseconds(text: str) -> int:
     """Read a time of the text format, unix ms, as unix ns."""
-    return _time(number(text) * (_NS // 1000))
+    exact = len(text) < _DIGITS and text.isdecimal()
+    return _time((int(text) if exact else number(text)) * (_NS // 1000))
 
 
 def seconds(text: str) -> int:
