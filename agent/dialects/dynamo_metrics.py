@@ -159,6 +159,7 @@ _MANAGER = (
 )
 
 DIALECT = PageDialect(
+    about=__doc__,
     name="dynamo",
     title="NVIDIA Dynamo",
     prefixes=("dynamo_", "kvbm_"),

@@ -85,7 +85,7 @@ class PageDialect(NamedTuple):
     rules; of `rank` nothing is said where the page has only one. Series that differ only in the labels of `once` say
     the same: that with the least counts. `page` are fields that another line of the page tells, by its label.
     `identity` says where the fields of EngineInfo stand: name and label. `hosts` are the engines whose names can be on
-    its pages.
+    its pages. `about` is what docs/engine-metrics.md says before its tables.
     """
 
     name: str
@@ -98,7 +98,7 @@ class PageDialect(NamedTuple):
     page: Mapping[str, str] = _NOTHING
     identity: Mapping[str, tuple[tuple[str, str], ...]] = _NOTHING
     hosts: tuple[str, ...] = ()
-    notes: str = ""
+    about: str | None = None
 
     def rules(self) -> Iterator[Rule]:
         """Give every rule."""

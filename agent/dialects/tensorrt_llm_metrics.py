@@ -81,6 +81,7 @@ _TRANSFERS = (
 )
 
 DIALECT = PageDialect(
+    about=__doc__,
     name="tensorrt_llm",
     title="TensorRT-LLM",
     prefixes=("trtllm_", "trtllm:"),
