@@ -66,7 +66,7 @@ class Parser:
         self._bounds = bounds or Bounds()
         self._page = _EMPTY
         self._lines: list[str] = []
-        self._texts: list[str] = []
+        self._texts: list[str | None] = []
         self._places: list[int] = []
         self._known: dict[str, Key] = {}
         self._cut: Counter[str] = Counter()
@@ -106,36 +106,36 @@ class Parser:
 
     def _same(self, lines: list[str]) -> Page | None:
         """Read only what differs from the last page; None where other series are named."""
-        page, texts, most = self._page, self._texts, self._bounds.line
-        values = list(page.values)
-        exemplars, times = dict(page.exemplars), dict(page.times)
-        with_more = {*exemplars, *times}
-        changed = [
-            (now, place) for now, then, place in zip(lines, self._lines, self._places, strict=True) if now != then
-        ]
+        page = self._page
+        rows = zip(lines, self._lines, self._texts, self._places, strict=True)
+        changed = [(now, text, place) for now, then, text, place in rows if now != then]
+        parts = [line.rpartition(" ") for line, _, _ in changed]
         try:
-            for line, place in changed:
-                if place < 0 or len(line) > most:
-                    return None
-                text, _, value = line.rpartition(" ")
-                if text == texts[place] and place not in with_more:
-                    values[place] = number(value)
-                else:
-                    self._again(line, place, values, exemplars, times)
+            plain = [text for text, _, _ in parts] == [text for _, text, _ in changed]
+            if not plain or page.exemplars or page.times:
+                return self._again(changed)
+            values = list(page.values)
+            numbers = grammar.numbers([value for _, _, value in parts])
         except (ValueError, Malformed, Unbounded):
             return None
-        return page._replace(values=values, exemplars=exemplars, times=times)
+        for (_, _, place), value in zip(changed, numbers, strict=True):
+            values[place] = value
+        return page._replace(values=values)
 
-    def _again(
-        self, line: str, place: int, values: list[float], exemplars: dict[int, Seen], times: dict[int, int]
-    ) -> None:
-        """Read a line with more than a value, of which the series is known."""
-        text, value, time, exemplar = grammar.sample(line.strip(" \t\r"), self._bounds)
-        if text != self._texts[place]:
-            raise Malformed
-        values[place] = value
-        _put(exemplars, place, exemplar)
-        _put(times, place, None if time is None else _when(time, openmetrics=_END in self._lines[-2:]))
+    def _again(self, changed: list[tuple[str, str | None, int]]) -> Page | None:
+        """Read lines that may have more than a value."""
+        page, most = self._page, self._bounds.line
+        values, exemplars, times = list(page.values), dict(page.exemplars), dict(page.times)
+        for line, text, place in changed:
+            if text is None or len(line) > most:
+                return None
+            found = grammar.sample(line.strip(" \t\r"), self._bounds)
+            if found.text != text:
+                return None
+            values[place] = found.value
+            _put(exemplars, place, found.exemplar)
+            _put(times, place, None if found.time is None else _when(found.time, openmetrics=_END in self._lines[-2:]))
+        return page._replace(values=values, exemplars=exemplars, times=times)
 
 
 class _Reading:
@@ -146,8 +146,9 @@ class _Reading:
         self._openmetrics = _END in lines[-2:]
         self.known: dict[str, Key] = {}
         self.keys: list[Key] = []
-        self.texts: list[str] = []
         self.values: list[float] = []
+        self.texts: list[str | None] = []
+        """Of each line the text that names its series; None where it is no sample."""
         self.places: list[int] = []
         """Of each line the place of its sample, or -1."""
         self.types: dict[str, str] = {}
@@ -157,44 +158,46 @@ class _Reading:
         most, longest = bounds.series, bounds.line
         for line in lines:
             before = len(self.keys)
+            told: str | None = None
             text, _, value = line.rpartition(" ")
             key = known.get(text)
             try:
                 if key is not None and before < most and len(line) <= longest and "\t" not in value:
-                    self._add(text, key, number(value))
+                    told = self._add(text, key, number(value))
                 else:
-                    self._line(line.strip(" \t\r"))
+                    told = self._line(line.strip(" \t\r"))
             except (Malformed, ValueError):
                 self.dropped["malformed"] += 1
             except Unbounded as bound:
                 self.dropped[str(bound)] += 1
-            self.places.append(before if len(self.keys) > before else -1)
+            self.texts.append(told)
+            self.places.append(-1 if told is None else before)
 
-    def _line(self, line: str) -> None:
+    def _line(self, line: str) -> str | None:
         bounds = self._bounds
         if not line:
-            return
+            return None
         if len(line) > bounds.line:
             raise Unbounded("line")
         if line.startswith("#"):
             if (told := grammar.family(line)) is not None:
                 self.types[told[0]] = told[1]
-            return
+            return None
         text, value, time, exemplar = grammar.sample(line, bounds)
         if len(self.keys) >= bounds.series:
             raise Unbounded("series")
         when = None if time is None else _when(time, openmetrics=self._openmetrics)
         key = self._before.get(text) or self.known.get(text) or grammar.key(text, bounds)
         place = len(self.keys)
-        self._add(text, key, value)
         _put(self.exemplars, place, exemplar)
         _put(self.times, place, when)
+        return self._add(text, key, value)
 
-    def _add(self, text: str, key: Key, value: float) -> None:
+    def _add(self, text: str, key: Key, value: float) -> str:
         self.known[text] = key
         self.keys.append(key)
-        self.texts.append(text)
         self.values.append(value)
+        return text
 
 
 def _when(time: str, *, openmetrics: bool) -> int:

@@ -28,6 +28,7 @@ _ESCAPE = re.compile(r'\\([\\n"])')
 _LATEST = 1 << 62
 """Unix ns, in the year 2116: what is later is no time."""
 _DIGITS = 20
+_LONGEST = 64
 
 
 class Malformed(Exception):
@@ -82,6 +83,14 @@ def number(text: str) -> float:
     if "_" in text or not text.isascii():
         raise ValueError(text)
     return float(text)
+
+
+def numbers(texts: Sequence[str]) -> list[float]:
+    """Read many values as `number` does, and raise ValueError for those of more digits than any number has."""
+    every = "".join(texts)
+    if "_" in every or not every.isascii() or max(map(len, texts), default=0) > _LONGEST:
+        raise ValueError(every)
+    return [*map(float, texts)]
 
 
 def sample(line: str, bounds: Bounds) -> Found:

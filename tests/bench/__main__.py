@@ -108,6 +108,7 @@ def _compared(plain: report.Rounds, slow: report.Rounds) -> Iterator[str]:
 
 def _micro(mock: MockNvml) -> Iterator[str]:
     yield report.micro("writing the text of a scrape", micro.writers())
+    yield report.micro("reading an engine's page of metrics", micro.parsers())
     try:
         yield report.micro("reading the fields of a GPU", fields.readings(mock))
     except subprocess.SubprocessError as error:
