@@ -15,8 +15,8 @@ _INTRODUCTION = """# What the pages of metrics of engines give
 
 Which name on an engine's page stands behind which metric of [metrics.md](metrics.md), and what is left out, each with
 its reason. Where several names are given, the first that the page has counts: later ones are of older releases. A name
-that is in neither table is news: it is not exported, and shown as unknown. Histograms keep their buckets; units become
-base units.
+that is in neither is news: it is not exported, and shown as unknown. A `*` stands for all that begins so and is not in
+the table above. Histograms keep their buckets; units become base units.
 """
 
 

@@ -8,7 +8,7 @@ from documents and source.
 """
 
 from agent.catalogue import deployment as to
-from agent.catalogue.engine import KV_CACHE_BLOCKS_LIMIT, KV_CACHE_UTILIZATION
+from agent.catalogue.engine import KV_CACHE_BLOCKS_LIMIT, KV_CACHE_UTILIZATION, PREFIX_HIT_RATIO
 from agent.dialects.rules import COMMON, Hex, Is, LeftOut, PageDialect, rule
 
 _MS = 1000
@@ -124,7 +124,12 @@ _WORKERS = (
         fixed={"direction": "transmit"},
     ),
     rule(to.UPTIME, "dynamo_component_uptime_seconds", labels=_WORKER),
-    rule(KV_CACHE_UTILIZATION, "dynamo_component_gpu_cache_usage_percent"),
+    rule(
+        KV_CACHE_UTILIZATION,
+        "dynamo_component_gpu_cache_usage_percent",
+        "dynamo_component_kvstats_gpu_cache_usage_percent",
+    ),
+    rule(PREFIX_HIT_RATIO, "dynamo_component_kvstats_gpu_prefix_cache_hit_rate"),
     rule(KV_CACHE_BLOCKS_LIMIT, "dynamo_component_total_blocks"),
 )
 _PLANNER = (
@@ -233,6 +238,7 @@ DIALECT = PageDialect(
                 "dynamo_engine_request",
             ),
         ),
+        LeftOut("constants in some releases", ("dynamo_component_kvstats_*",)),
         LeftOut(
             "once in the life of a worker",
             (
@@ -243,7 +249,7 @@ DIALECT = PageDialect(
         ),
         LeftOut(
             "tells of the program and its runtime, not of what it serves",
-            ("dynamo_tokio_*", "dynamo_transport_*", "dynamo_frontend_event_loop_*"),
+            ("dynamo_tokio_*", "dynamo_transport_*", "dynamo_component_nats_*", "dynamo_frontend_event_loop_*"),
         ),
         LeftOut(
             "what the planner observed, estimated and predicted, as averages of its intervals",

@@ -28,7 +28,6 @@ _REQUESTS = (
             "decode_transfer_queue",
             "decode_host_receive_queue",
             "decode_deferred_kv_release",
-            "paused",
         )
     ),
     rule(to.PREEMPTIONS, "sglang:num_retracted_requests_total"),
@@ -60,7 +59,6 @@ _CACHE = (
         where=_ALL | {"mode": ("prefill_cache", "prefill_compute")},
         fixed={"tier": "local"},
     ),
-    rule(to.PREFIX_HIT_RATIO, "sglang:cache_hit_rate", where=_ALL),
     rule(to.PREFIX_TOKENS, "sglang:cached_tokens_total", where=_CACHED[1], labels={"tier": "cache_source"}),
 )
 _WORK = (
@@ -159,6 +157,11 @@ DIALECT = PageDialect(
     identity={"role": (("sglang:num_running_reqs", "engine_type"), ("sglang:prompt_tokens_total", "engine_type"))},
     entries=(*_REQUESTS, *_CACHE, *_WORK, *_TIMES, *_TRANSFERS),
     left_out=(
+        LeftOut(
+            "of the last batch, and 0 after each that was decode: hits and queries give it",
+            ("sglang:cache_hit_rate",),
+        ),
+        LeftOut("set back to 0 each time they were told", ("sglang:num_retracted_reqs", "sglang:num_paused_reqs")),
         LeftOut(
             "averages of a log interval, which counters give too",
             (

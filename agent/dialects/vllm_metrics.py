@@ -7,7 +7,7 @@ data-parallel index. The page of several API servers is that of all.
 """
 
 from agent.catalogue import engine as to
-from agent.dialects.rules import COMMON, First, LeftOut, PageDialect, rule
+from agent.dialects.rules import COMMON, Entry, First, LeftOut, PageDialect, rule
 
 _LOCAL, _EXTERNAL = {"tier": "local"}, {"tier": "external"}
 _NIXL, _MOONCAKE = {"transport": "nixl"}, {"transport": "mooncake"}
@@ -16,6 +16,24 @@ _TIER = {"tier": "tier"}
 _STORE, _LOAD = {"direction": "store"}, {"direction": "load"}
 _HOST = {"tier": "host"}
 
+_OFFLOAD: tuple[Entry, ...] = tuple(
+    [
+        First(
+            (
+                rule(metric, f"vllm:kv_offload_{direction}_{what}_total", fixed=_HOST | {"direction": direction}),
+                # The same under the name before, which went by the way it took.
+                rule(
+                    metric,
+                    f"vllm:kv_offload_total_{what}_total",
+                    where={"transfer_type": (way,)},
+                    fixed=_HOST | {"direction": direction},
+                ),
+            )
+        )
+        for metric, what in ((to.OFFLOAD_IO, "bytes"), (to.OFFLOAD_DURATION, "time"))
+        for direction, way in (("store", "GPU_to_CPU"), ("load", "CPU_to_GPU"))
+    ]
+)
 _REQUESTS = (
     rule(to.REQUESTS_RUNNING, "vllm:num_requests_running"),
     rule(to.REQUESTS_WAITING, "vllm:num_requests_waiting"),
@@ -54,10 +72,7 @@ _CACHE = (
         "vllm:cpu_cache_usage_perc",
         fixed=_HOST,
     ),
-    rule(to.OFFLOAD_IO, "vllm:kv_offload_store_bytes_total", fixed=_HOST | _STORE),
-    rule(to.OFFLOAD_IO, "vllm:kv_offload_load_bytes_total", fixed=_HOST | _LOAD),
-    rule(to.OFFLOAD_DURATION, "vllm:kv_offload_store_time_total", fixed=_HOST | _STORE),
-    rule(to.OFFLOAD_DURATION, "vllm:kv_offload_load_time_total", fixed=_HOST | _LOAD),
+    *_OFFLOAD,
     rule(to.OFFLOAD_IO, "vllm:kv_offload_tiering_write_bytes_total", labels=_TIER, fixed=_STORE),
     rule(to.OFFLOAD_IO, "vllm:kv_offload_tiering_read_bytes_total", labels=_TIER, fixed=_LOAD),
     rule(to.OFFLOAD_DURATION, "vllm:kv_offload_tiering_write_time_total", labels=_TIER, fixed=_STORE),

@@ -242,6 +242,25 @@ def test_input_is_what_prefill_computed_or_unknown(text: str, computed: float | 
     assert told.get(EngineTokens("e", None, "cached")) == cached
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vllm:kv_offload_store_bytes_total 7\nvllm:kv_offload_load_bytes_total 3\n",
+        (
+            'vllm:kv_offload_total_bytes_total{transfer_type="GPU_to_CPU"} 7\n'
+            'vllm:kv_offload_total_bytes_total{transfer_type="CPU_to_GPU"} 3\n'
+        ),
+        (
+            'vllm:kv_offload_total_bytes_total{transfer_type="GPU_to_CPU"} 7\n'
+            "vllm:kv_offload_store_bytes_total 7\nvllm:kv_offload_load_bytes_total 3\n"
+        ),
+    ],
+)
+def test_bytes_that_are_told_under_two_names_count_once(text: str) -> None:
+    told = {entity.direction: value for entity, value in values(translated(text), engine.OFFLOAD_IO).items()}
+    assert told == {"store": 7, "load": 3}
+
+
 def test_a_difference_falls_only_when_the_engine_starts_again() -> None:
     translator, parser = Translator("e", "vllm"), Parser()
     found = []
