@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""llama.cpp's page of metrics, at /metrics with `--metrics`. Read in its documents and pages that others recorded.
+"""The page of metrics of llama.cpp, at /metrics with `--metrics`. Seen on its server of October 2026.
 
-`prompt_tokens_total` is without cached tokens, unlike everywhere else. There are no histograms, and since 2025 no
-occupancy of the KV cache. Some builds name the model.
+`prompt_tokens_total` is without cached tokens, unlike everywhere else. Passes that verify drafts or read images are
+not among `n_decode_total`. There are no histograms, and since 2025 no occupancy of the KV cache. Some builds name the
+model.
 """
 
 from agent.catalogue import engine as to

@@ -195,6 +195,15 @@ def test_vllms_tokens_are_those_that_the_clients_counted() -> None:
     assert (passes.observations, passes.total) == (1280, 1934 + 1842)
 
 
+def test_llama_cpps_tokens_are_those_that_the_client_was_told() -> None:
+    """A recording of three requests: 11, 11 and 9 prompt tokens, of which 0, 6 and 0 were cached; 20, 8 and 12 more."""
+    told = translated(page(WHOLE["llama_cpp"]))
+    tokens = {entity.type: value for entity, value in values(told, engine.TOKENS).items()}
+    assert tokens == {"input": 11 + 5 + 9, "cached": 6, "output": 20 + 8 + 12}
+    # One for each token, and one more for each of the prompts.
+    assert values(told, engine.ITERATIONS) == {Engine("e"): 43}
+
+
 @pytest.mark.parametrize("path", [path for path in PAGES if "worker" in path.stem], ids=lambda path: path.stem)
 def test_a_dynamo_worker_is_joined_with_its_engine_by_its_decimal_id(path: Path) -> None:
     told = translated(page(path))
