@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from math import inf, isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from agent.catalogue.engine import INFO
 from agent.dialects.rules import Entry, Hex, Is, PageDialect, Rule
@@ -17,8 +17,6 @@ from agent.unit import Unit
 
 _LONGEST = 256
 """Characters of an attribute's value; the rest is cut off."""
-_LEAST = ("engine", "model")
-"""Fields that an entity may have without a default: the one is always known, the other may be None."""
 
 
 class Number(NamedTuple):
@@ -70,7 +68,7 @@ class _Line(NamedTuple):
     labels: Mapping[str, str]
 
 
-Names = Mapping[str, Sequence[_Line]]
+_Names: TypeAlias = Mapping[str, Sequence[_Line]]
 
 
 def layout(keys: Sequence[Key], engine: str, dialects: Sequence[PageDialect], most: int) -> Layout:
@@ -103,7 +101,7 @@ def layout(keys: Sequence[Key], engine: str, dialects: Sequence[PageDialect], mo
 class _Reading:
     """One dialect on one page."""
 
-    def __init__(self, names: Names, engine: str, dialect: PageDialect) -> None:
+    def __init__(self, names: _Names, engine: str, dialect: PageDialect) -> None:
         self._names, self._engine, self._dialect = names, engine, dialect
         self._ranked = len(_told_by(_own(names, dialect), dialect.labels.get("rank", ""))) > 1
         self._page = _page(names, dialect)
@@ -186,19 +184,16 @@ class _Reading:
         return {entity: _least(lines, self._dialect.once) for entity, lines in found.items()}
 
     def _entity(self, rule: Rule, labels: Mapping[str, str]) -> Entity | None:
+        """Say what a line is about; None where it lacks a label that this must be told apart by."""
         kind: Any = rule.metric.entity
-        fields: dict[str, str] = {"engine": self._engine}
+        fields: dict[str, str | None] = {"engine": self._engine}
         for field in kind._fields[1:]:
-            label = rule.labels.get(field) or self._dialect.labels.get(field, "")
-            value = rule.fixed.get(field) or _value(labels, label) or self._page.get(field)
-            if field == "rank" and not self._ranked:
-                value = None
-            if value is not None:
-                fields[field] = value
-            elif field == "model":
-                fields.setdefault("model", None)  # type: ignore[arg-type]  # it may be, see _LEAST
-            elif field not in kind._field_defaults and field not in _LEAST:
-                return None
+            if field != "rank" or self._ranked:
+                label = rule.labels.get(field) or self._dialect.labels.get(field, "")
+                fields[field] = rule.fixed.get(field) or _value(labels, label) or self._page.get(field)
+        needed = kind._fields[: len(kind._fields) - len(kind._field_defaults)]
+        if any(fields.get(field) is None for field in needed if field != "model"):
+            return None
         found: Entity = kind(**fields)
         return found
 
@@ -217,7 +212,7 @@ def _value(labels: Mapping[str, str], label: str) -> str | None:
     return value[:_LONGEST] if value not in {"", "None"} else None
 
 
-def _page(names: Names, dialect: PageDialect) -> Mapping[str, str]:
+def _page(names: _Names, dialect: PageDialect) -> Mapping[str, str]:
     """Read what the whole page tells: the value of a label where all lines that have it agree."""
     found: dict[str, str] = {}
     for field, label in dialect.page.items():
@@ -227,7 +222,7 @@ def _page(names: Names, dialect: PageDialect) -> Mapping[str, str]:
     return found
 
 
-def _identity(names: Names, engine: str, dialects: Sequence[PageDialect]) -> EngineInfo:
+def _identity(names: _Names, engine: str, dialects: Sequence[PageDialect]) -> EngineInfo:
     fields: dict[str, str] = {}
     for dialect in dialects:
         fields = {name: value for name, value in _page(names, dialect).items() if name in EngineInfo._fields} | fields
@@ -242,7 +237,7 @@ def _identity(names: Names, engine: str, dialects: Sequence[PageDialect]) -> Eng
     return EngineInfo(engine, dialects[0].name, **fields)
 
 
-def _own(names: Names, dialect: PageDialect) -> Iterator[_Line]:
+def _own(names: _Names, dialect: PageDialect) -> Iterator[_Line]:
     """Give the lines that the rules of a dialect read."""
     for name in {name for rule in dialect.rules() for name in rule.names} & names.keys():
         yield from names[name]

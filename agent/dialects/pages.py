@@ -3,7 +3,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from operator import itemgetter
 
 from agent.dialects import (
@@ -113,6 +113,8 @@ class _Difference:
 
     def read(self, whole: float, part: float) -> float:
         """Give what is left of the whole. It falls only when the whole does: a counter that falls started again."""
+        if not isfinite(whole - part):
+            return nan
         left = max(0.0, whole - part)
         self._last = left if whole < self._whole else max(self._last, left)
         self._whole = whole
