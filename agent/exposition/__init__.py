@@ -134,7 +134,7 @@ class Parser:
                 return None
             values[place] = found.value
             _put(exemplars, place, found.exemplar)
-            _put(times, place, None if found.time is None else _when(found.time, openmetrics=_END in self._lines[-2:]))
+            _put(times, place, None if found.time is None else _when(found.time, openmetrics=_ends(self._lines)))
         return page._replace(values=values, exemplars=exemplars, times=times)
 
 
@@ -143,7 +143,7 @@ class _Reading:
 
     def __init__(self, lines: list[str], known: Mapping[str, Key], bounds: Bounds, cut: Counter[str]) -> None:
         self._before, self._bounds = known, bounds
-        self._openmetrics = _END in lines[-2:]
+        self._openmetrics = _ends(lines)
         self.known: dict[str, Key] = {}
         self.keys: list[Key] = []
         self.values: list[float] = []
@@ -198,6 +198,11 @@ class _Reading:
         self.keys.append(key)
         self.values.append(value)
         return text
+
+
+def _ends(lines: list[str]) -> bool:
+    """Tell whether a page ends as those of OpenMetrics do."""
+    return any(line.rstrip("\r") == _END for line in lines[-2:])
 
 
 def _when(time: str, *, openmetrics: bool) -> int:

@@ -165,6 +165,7 @@ def test_a_name_may_stand_in_the_braces() -> None:
 def test_times_are_of_ms_in_the_text_format_and_of_s_in_openmetrics() -> None:
     assert only("a 1 1795555491277").time == 1795555491277 * 10**6
     assert only("a 1 1795555491.000000001\n# EOF\n").time == 1795555491000000001
+    assert only("a 1 1795555491.5\r\n# EOF\r\n").time == 1795555491500000000
 
 
 def test_exemplars_have_labels_a_value_and_may_have_a_time() -> None:
