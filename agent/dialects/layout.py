@@ -32,6 +32,11 @@ class Number(NamedTuple):
     times: float
     divide: float
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is a value of the page as it stands."""
+        return len(self.places) == 1 and not self.less and self.times == self.divide == 1
+
 
 class Fixed(NamedTuple):
     """A series whose value stands in the names of the page, at each of these places.

@@ -2,9 +2,9 @@
 """Reads the pages of metrics of serving engines, whichever engine wrote them, in the names of the catalogue."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, nan
-from operator import itemgetter
+from operator import itemgetter, sub
 
 from agent.dialects import (
     dynamo_metrics,
@@ -64,6 +64,11 @@ class Translator:
         self._keys: Sequence[Key] | None = None
         self._layout = Layout((), (), (), (), 0)
         self._histograms: list[_Histogram] = []
+        self._series: list[Series] = []
+        self._places: list[int] = []
+        """Of each number the place where it is, or one of those that it is made of."""
+        self._made: list[tuple[int, Number]] = []
+        """Numbers that are no value of the page as it stands."""
         self._differences: dict[Series, _Difference] = {}
 
     @property
@@ -78,18 +83,46 @@ class Translator:
 
     def translate(self, page: Page) -> list[Sample | Distribution]:
         """Give what the page says, as far as the catalogue has names for it."""
+        return [*self.samples(page), *self.distributions(page)()]
+
+    def distributions(self, page: Page) -> Callable[[], list[Distribution]]:
+        """Give what makes the distributions of a page, later, when they are asked for, and not in two threads at once.
+
+        They are most of the work, and a page that is read each second is passed on less often than that.
+        """
+        self._lay_out(page)
+        histograms = self._histograms
+
+        def make() -> list[Distribution]:
+            told = (one.read(page.values, page.exemplars) for one in histograms)
+            return [one for one in told if one is not None]
+
+        return make
+
+    def samples(self, page: Page) -> list[Sample]:
+        """Give what the page says that is no distribution."""
+        self._lay_out(page)
+        values = page.values
+        numbers = [values[place] for place in self._places]
+        for place, one in self._made:
+            numbers[place] = self._number(one, values)
+        told = zip(self._series, numbers, strict=True)
+        found = [Sample(series, value) for series, value in told if isfinite(value)]
+        fixed = ((one.series, _fixed(one, values)) for one in self._layout.fixed)
+        found += [Sample(series, value) for series, value in fixed if isfinite(value)]
+        return found
+
+    def _lay_out(self, page: Page) -> None:
+        """Find out anew what the page says where, when it names other series than the last one."""
         if page.keys is not self._keys:
             self._keys = page.keys
             self._layout = layout(page.keys, self._engine, self._dialects, _SERIES)
             self._histograms = [_Histogram(one) for one in self._layout.histograms]
+            numbers = self._layout.numbers
+            self._series, self._places = [one.series for one in numbers], [one.places[0] for one in numbers]
+            self._made = [(number, one) for number, one in enumerate(numbers) if not one.plain]
             kept = {one.series for one in self._layout.numbers}
             self._differences = {series: one for series, one in self._differences.items() if series in kept}
-        values = page.values
-        numbers = [(one.series, self._number(one, values)) for one in self._layout.numbers]
-        numbers += [(one.series, _fixed(one, values)) for one in self._layout.fixed]
-        found: list[Sample | Distribution] = [Sample(series, value) for series, value in numbers if isfinite(value)]
-        found += [told for one in self._histograms if (told := one.read(values, page.exemplars)) is not None]
-        return found
 
     def _number(self, one: Number, values: Sequence[float]) -> float:
         places = one.places
@@ -151,12 +184,14 @@ class _Histogram:
         width = len(bounds) + 2
         rows = [values[start : start + width] for start in range(0, len(values), width)]
         sums = values if len(parts) == 1 else [sum(column) for column in zip(*rows, strict=True)]
-        counts, before = [], 0.0
-        for up_to in sums[:-1]:
-            if not before <= up_to or not isfinite(up_to):
-                return None
-            counts.append(round(up_to - before))
-            before = up_to
+        up_to = sums[:-1]
+        differences = list(map(sub, up_to, (0.0, *up_to)))
+        try:
+            counts = list(map(round, differences))
+        except (ValueError, OverflowError):  # Not a number, or infinite.
+            return None
+        if min(differences) < 0:
+            return None
         told = [one and _exemplar(one, times, divide) for one in seen] or [None] * len(counts)
         total = sums[-1] * times / divide
         return Distribution(series, counts, total, told, bounds) if isfinite(total) else None

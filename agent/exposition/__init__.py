@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from agent.exposition import grammar
+from agent.exposition.again import Again
 from agent.exposition.grammar import Bounds, Key, Malformed, Seen, Unbounded, number
 
 __all__ = ["Bounds", "Key", "Line", "Page", "Parser", "Seen"]
@@ -70,9 +71,17 @@ class Parser:
         self._places: list[int] = []
         self._known: dict[str, Key] = {}
         self._cut: Counter[str] = Counter()
+        self._values: Again | None = None
 
     def parse(self, page: bytes) -> Page:
         """Read a page. What cannot be read is left out, and counted in what is returned."""
+        if self._values is not None and len(page) <= self._bounds.page:
+            values = self._values.read(page)
+            if values is not None:
+                # The lines are those of an older page now, and of no use to compare with.
+                self._lines, self._page = [], self._page._replace(values=values)
+                return self._page
+            self._values = None
         lines, cut = self._split(page)
         if cut == self._cut and len(lines) == len(self._lines):
             again = self._same(lines)
@@ -91,6 +100,8 @@ class Parser:
             reading.times,
             dict(reading.dropped),
         )
+        plain = not (reading.exemplars or reading.times or reading.dropped)
+        self._values = Again(page, lines, reading.places) if plain else None
         return self._page
 
     def _split(self, page: bytes) -> tuple[list[str], Counter[str]]:
