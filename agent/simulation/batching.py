@@ -51,21 +51,49 @@ class Iteration(NamedTuple):
     done: Work
 
 
+class Step(NamedTuple):
+    """What an engine can say after an iteration: its end and length, s; tokens since the start; and how full it is.
+
+    As vLLM counts them, the tokens of a prompt are there all at once, when it is done. `context` is the tokens in the
+    KV cache.
+    """
+
+    end: float
+    seconds: float
+    computed_tokens: int
+    cached_tokens: int
+    generated_tokens: int
+    running: int
+    waiting: int
+    context: int
+
+
 class _Sequence:
-    __slots__ = ("context", "first_token", "joules", "left", "output", "queued", "request", "scheduled", "shared")
+    __slots__ = (
+        "cached",
+        "context",
+        "first_token",
+        "joules",
+        "left",
+        "output",
+        "queued",
+        "request",
+        "scheduled",
+        "shared",
+    )
 
     def __init__(self, request: ClientRequest, cached: int, output: int, queued: float) -> None:
         self.request = request
         self.output = output
         self.queued = queued
         self.scheduled = self.first_token = queued
-        self.context = cached
+        self.context = self.cached = cached
         self.left = request.prompt_tokens - cached
         self.joules = 0.0
         self.shared = 0.0
 
 
-def _ignore(_finished: Finished) -> None:
+def _ignore(_told: Finished | Step) -> None:
     pass
 
 
@@ -77,10 +105,12 @@ class Batching:
         deployment: Deployment,
         requests: Iterator[ClientRequest],
         finished: Callable[[Finished], None] = _ignore,
+        stepped: Callable[[Step], None] = _ignore,
     ) -> None:
         """Begin at time 0. `requests` come in the order of arrival; `finished` is called in the order of last tokens.
 
-        It is called while advancing, with a sequence whose last token may be up to an iteration later than that.
+        It is called while advancing, with a sequence whose last token may be up to an iteration later than that, and
+        `stepped` after every iteration, with what may be as much later.
         """
         self.refused = 0
         """Sequences that were turned away because too many waited."""
@@ -89,6 +119,8 @@ class Batching:
         self._idle_watts = deployment.truth.engine_idle_watts
         self._requests = requests
         self._finished = finished
+        self._stepped = stepped
+        self._computed = self._cached = self._generated = 0
         self._queued = 0.0
         self._next: ClientRequest | None = None
         self._waiting: deque[_Sequence] = deque()
@@ -157,6 +189,14 @@ class Batching:
             self._finish_decode(sequence)
         for sequence, take in chunks:
             self._prefill(sequence, take, shared)
+        self._generated += int(done.decode_tokens)
+        self._stepped(self._step(seconds))
+
+    def _step(self, seconds: float) -> Step:
+        running = self._decoding + len(self._prefilling)
+        context = self._context + sum(sequence.context for sequence in self._prefilling)
+        tokens = (self._computed, self._cached, self._generated)
+        return Step(self._end, seconds, *tokens, running, len(self._waiting), context)
 
     def _take_in(self, time: float) -> None:
         while self._next is not None and self._queued <= time:
@@ -205,6 +245,9 @@ class Batching:
         if sequence.left:
             return
         self._prefilling.remove(sequence)
+        self._computed += sequence.request.prompt_tokens - sequence.cached
+        self._cached += sequence.cached
+        self._generated += 1
         sequence.first_token = self._end
         if sequence.output == 1:
             self._finish(sequence, 0.0)
