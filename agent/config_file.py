@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from agent.config import Address, Config, Duration, Engine, OptionalAddress, Section, Size
+from agent.config import Address, Config, Duration, Engine, OptionalAddress, PageUrl, Section, Size
 from agent.errors import ConfigError
 
 _PREFIX = "JOULESPAN_"
@@ -34,6 +34,8 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
     "collectors.gpu.interval": (lambda config: config.collectors.gpu.interval, 0.2),
     "collectors.gpu.slow_interval": (lambda config: config.collectors.gpu.slow_interval, 0.2),
     "collectors.gpu.processes_interval": (lambda config: config.collectors.gpu.processes_interval, 0.2),
+    "collectors.engines.interval": (lambda config: config.collectors.engines.interval, 0.2),
+    "collectors.engines.timeout": (lambda config: config.collectors.engines.timeout, 0.1),
     "exporters.otlp.interval": (_push_interval, 0.1),
 }
 
@@ -90,7 +92,7 @@ def _convert(tree: dict[str, Any], where: str) -> Config:
 
 
 def _decode(kind: type[Any], value: object) -> object:
-    if kind in (Duration, Address, OptionalAddress, Size):
+    if kind in (Duration, Address, OptionalAddress, Size, PageUrl):
         return kind.parse(value)
     raise NotImplementedError(kind)
 
@@ -202,3 +204,6 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     names = [engine.name for engine in config.engines]
     if len(names) != len(set(names)):
         yield "engines: two engines have the same name"
+    pages = [engine.metrics_url for engine in config.engines if engine.metrics_url]
+    if len(pages) != len(set(pages)):
+        yield "engines: two engines have the same metrics_url"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.catalogue import SECTIONS, metrics
+from agent.commands.engine_tables import engine_tables
 from agent.metric import Histogram, Metric
 
 
@@ -27,7 +28,7 @@ def generate(root: Path, *, check: bool) -> int:
 
 def files() -> Mapping[str, str]:
     """Make every generated file: path below the root of the checkout to text."""
-    return {"docs/metrics.md": metrics_page()}
+    return {"docs/metrics.md": metrics_page(), "docs/engine-metrics.md": engine_tables()}
 
 
 def metrics_page() -> str:
@@ -35,7 +36,8 @@ def metrics_page() -> str:
     parts = [_INTRODUCTION]
     for section in SECTIONS:
         title, _, text = (section.__doc__ or "").partition(":")
-        parts.append(f"## {title.strip()}\n\n{text.strip().capitalize()}\n" if text else f"## {title.strip()}\n")
+        text = text.strip()
+        parts.append(f"## {title.strip()}\n\n{text[0].upper()}{text[1:]}\n" if text else f"## {title.strip()}\n")
         parts.append("| metric | Prometheus | type | unit | attributes | meaning |\n|---|---|---|---|---|---|")
         parts.extend(_row(metric) for metric in metrics(section))
         parts.append("")
@@ -61,7 +63,7 @@ def _row(metric: Metric[Any]) -> str:
     unit = f"`{metric.unit.ucum}`" if metric.unit.ucum else "none"
     meaning = metric.brief.replace("|", "\\|")
     if isinstance(metric, Histogram):
-        meaning += f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets)}."
+        meaning += f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets) or 'those of the source'}."
     return f"| `{metric.name}` | `{metric.prometheus}` | {kind} | {unit} | {attributes} | {meaning} |"
 
 

@@ -82,6 +82,7 @@ def _simulated(clock: Clock) -> "SimulatedEngines":
 def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
     from agent.collectors.own import OwnProcesses  # noqa: PLC0415 - loaded while the reader starts
     from agent.commands.receiving import Receiving  # noqa: PLC0415 - as above
+    from agent.commands.scraping import engine_collector  # noqa: PLC0415 - as above
     from agent.scheduler import HostCollector, Scheduler  # noqa: PLC0415 - as above
     from agent.service import Pusher, Service  # noqa: PLC0415 - as above
     from exporters.http import HttpInterface  # noqa: PLC0415 - as above
@@ -99,6 +100,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         pushers.append(OtlpMetrics(settings, resource, clock, view.snapshot))
     otlp = config.receivers.otlp
     receiving = Receiving(config, snapshots, timeline, clock, _token("receivers.otlp.security", otlp.security))
+    engines = engine_collector(config, receiving, snapshots, timeline, clock)
     reloading = _Reloading(load, config, supervisor, interface, demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS
 
@@ -113,6 +115,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         yield from scheduler.samples()
         yield from interface.samples()
         yield from receiving.samples()
+        yield from engines.samples()
         for pusher in pushers:
             yield from pusher.samples()
 
@@ -127,10 +130,6 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         clock,
     )
 
-    kernel_log = None
-    if config.collectors.gpu.kernel_log and not demo:
-        with suppress(OSError):  # Not permitted is usual: the event set still tells most XIDs.
-            kernel_log = KernelLog()
     server = HttpServer(interface, config.listen, config.web)
     if demo:
         LOG.warning(
@@ -142,15 +141,22 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     service = Service(
         supervisor,
         scheduler,
-        [server, receiving],
+        [server, receiving, engines],
         parts,
         notifier,
-        kernel_log=kernel_log,
+        kernel_log=None if demo else _kernel_log(config),
         reload=reloading,
         seconds=seconds,
     )
     asyncio.run(service.run())
     return 0
+
+
+def _kernel_log(config: Config) -> KernelLog | None:
+    if config.collectors.gpu.kernel_log:
+        with suppress(OSError):  # Not permitted is usual: the event set still tells most XIDs.
+            return KernelLog()
+    return None
 
 
 def _never() -> bool:
@@ -243,6 +249,7 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("web", old.web, new.web),
             ("receivers", old.receivers, new.receivers),
             ("engines", old.engines, new.engines),
+            ("collectors.engines", old.collectors.engines, new.collectors.engines),
             ("requests", old.requests, new.requests),
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
             ("exporters.traces", old.exporters.traces, new.exporters.traces),

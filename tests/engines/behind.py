@@ -4,7 +4,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,6 +70,15 @@ class Behind:
             if outcomes(scrape) == before and before["accepted"] == before["forwarded"] + before["dropped"]:
                 return scrape
             assert time.monotonic() < deadline, f"{before}\n{self._agent.log}"
+
+    def until(self, true: Callable[[Scrape], object]) -> Scrape:
+        """Scrape until something is true of it."""
+        return self._agent.until(true, _PATIENCE)
+
+    @property
+    def log(self) -> str:
+        """What the agent said."""
+        return self._agent.log
 
     def spans(self) -> list[Arrived]:
         """Give every span that came to the back end."""
