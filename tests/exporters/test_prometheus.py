@@ -62,15 +62,16 @@ class Reference(Collector):
             labels = [label_name(name) for name, _ in pairs]
             family = families.setdefault(metric.name, kind(metric.prometheus, metric.brief, labels=labels, unit=unit))
             family.add_metric([text for _, text in pairs], value)
-        for (metric, entity), counts, total, exemplars in self._distributions:
+        for one in self._distributions:
+            (metric, entity), counts, total, exemplars, _ = one
             pairs = attributes(entity)
             labels = [label_name(name) for name, _ in pairs]
             made = HistogramMetricFamily(metric.prometheus, metric.brief, labels=labels, unit=metric.unit.suffix)
             family = families.setdefault(metric.name, made)
-            bounds = (*getattr(metric, "buckets"), inf)  # noqa: B009 - every metric here is a histogram
+            bounds = (*one.buckets, inf)
             buckets = [
-                (le, sum(counts[: place + 1]), one and theirs(one))
-                for place, (le, one) in enumerate(zip(map(floatToGoString, bounds), exemplars, strict=True))
+                (le, sum(counts[: place + 1]), seen and theirs(seen))
+                for place, (le, seen) in enumerate(zip(map(floatToGoString, bounds), exemplars, strict=True))
             ]
             family.add_metric([text for _, text in pairs], buckets, total)
         yield from families.values()
