@@ -25,14 +25,14 @@ class Steps:
         self._capacity = capacity
         self._open: dict[int, list[float]] = {}
         self._unknown: set[int] = set()
-        self._next: int | None = None
+        self._next = 0
+        self._began = False
         self._total = [0.0] * width
 
     def add(self, begin: int, end: int, amounts: Sequence[float]) -> bool:
         """Add amounts to an interval, ns. Returns whether all of it lay in steps that are open."""
         first, last = self._range(begin, end)
-        if self._next is None:
-            self._next = first
+        self._begin(first)
         if first < self._next or last >= self._next + self._capacity:
             return False
         for number in range(first, last + 1):
@@ -45,26 +45,36 @@ class Steps:
     def blur(self, begin: int, end: int) -> None:
         """Say that not all of what was done in an interval is known."""
         first, last = self._range(begin, end)
-        if self._next is None:
-            self._next = first
+        self._begin(first)
         first, last = max(first, self._next), min(last, self._next + self._capacity - 1)
         self._unknown.update(range(first, last + 1))
 
     def close(self, until: int) -> Iterator[Row]:
         """Close the steps that ended until a time, and give the counters at the end of each."""
-        if self._next is None:
+        if not self._began:
             return
         stop = until // self._step
-        # After a pause longer than what is kept, the steps before are of no use.
-        for number in range(max(self._next, stop - self._capacity), stop):
+        # After a pause longer than what is kept, rows of the steps before are of no use.
+        first = max(self._next, stop - self._capacity)
+        self._settle(first)
+        for number in range(first, stop):
             self._sum(number)
             unknown = number in self._unknown
             self._unknown.discard(number)
             yield Row((number + 1) * self._step, None if unknown else tuple(self._total))
-        self._next = max(self._next, stop)
-        for number in [number for number in self._open if number < self._next]:
-            self._sum(number)
-        self._unknown = {number for number in self._unknown if number >= self._next}
+        self._settle(max(first, stop))
+
+    def _begin(self, first: int) -> None:
+        """Begin one step early, so that there is a row from which the first increase can be told."""
+        if not self._began:
+            self._began, self._next = True, first - 1
+
+    def _settle(self, number: int) -> None:
+        """Go on at a step; what was added to those before it counts from there."""
+        self._next = number
+        for passed in [one for one in self._open if one < number]:
+            self._sum(passed)
+        self._unknown = {one for one in self._unknown if one >= number}
 
     def _sum(self, number: int) -> None:
         for at, amount in enumerate(self._open.pop(number, ())):
