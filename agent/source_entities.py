@@ -78,3 +78,134 @@ class RequestRecord(NamedTuple):
         str,
         Attr("outcome", "joined; unmatched: no span came; dropped: no room"),
     ]
+
+
+class NeuronDevice(NamedTuple):
+    """A Neuron device: an Inferentia or Trainium chip."""
+
+    id: Annotated[str, Attr("hw.id", "neuron and the index of the device on this node")]
+
+
+class NeuronDevicePower(NamedTuple):
+    """Power of a Neuron device, over the last minute that the driver has told."""
+
+    id: Annotated[str, Attr("hw.id", "neuron and the index of the device on this node")]
+    statistic: Annotated[str, Attr("statistic", "min, max, avg")]
+
+
+class NeuronEcc(NamedTuple):
+    """Memory errors of a Neuron device."""
+
+    id: Annotated[str, Attr("hw.id", "neuron and the index of the device on this node")]
+    type: Annotated[str, Attr("error.type", "corrected, uncorrected")]
+    location: Annotated[str, Attr("location", "dram, sram")]
+
+
+class NeuronCore(NamedTuple):
+    """A NeuronCore, as an application uses it."""
+
+    core: Annotated[int, Attr("neuron.core", "Index of the NeuronCore on this node")]
+    runtime: RuntimeTag
+
+
+class NeuronCoreMemory(NamedTuple):
+    """Device memory that an application holds for a NeuronCore."""
+
+    core: NeuronCore
+    kind: Annotated[
+        str, Attr("kind", "constants (weights), model_code, model_shared_scratchpad, runtime_memory, tensors")
+    ]
+
+
+class NeuronRuntime(NamedTuple):
+    """An application that uses NeuronCores."""
+
+    runtime: RuntimeTag
+
+
+class NeuronHostMemory(NamedTuple):
+    """Host memory that an application holds."""
+
+    runtime: RuntimeTag
+    kind: Annotated[str, Attr("kind", "application_memory, constants, dma_buffers, tensors")]
+
+
+class NeuronCpu(NamedTuple):
+    """CPU time of an application."""
+
+    runtime: RuntimeTag
+    mode: Annotated[str, Attr("cpu.mode", "user, system")]
+
+
+class NeuronLatency(NamedTuple):
+    """How long executions of an application took."""
+
+    runtime: RuntimeTag
+    where: Annotated[str, Attr("where", "total: as the application sees it; device: on the device alone")]
+    quantile: Annotated[str, Attr("quantile", "0, 0.01, 0.25, 0.5, 0.75, 0.99, 1")]
+
+
+class NeuronExecutions(NamedTuple):
+    """Executions of an application."""
+
+    runtime: RuntimeTag
+    outcome: Annotated[str, Attr("outcome", "completed, completed_with_err, timed_out, …")]
+
+
+class NeuronError(NamedTuple):
+    """Errors of an application's executions."""
+
+    runtime: RuntimeTag
+    type: Annotated[str, Attr("error.type", "generic, numerical, transient, model, runtime, hardware")]
+
+
+class NeuronInfo(NamedTuple):
+    """What the Neuron devices of this node are."""
+
+    kind: Annotated[str | None, Attr("hw.model", "inferentia2, trainium2, …")] = None
+    cores: Annotated[str | None, Attr("neuron.core.version", "Version of the NeuronCores")] = None
+    instance: Annotated[str | None, Attr("host.type", "Instance type")] = None
+
+
+class NeuronReports(NamedTuple):
+    """Reports of neuron-monitor, by what was made of them."""
+
+    outcome: Annotated[
+        str, Attr("outcome", "read; unreadable; group_failed: of one group of metrics, as it says itself")
+    ]
+
+
+class GroqModel(NamedTuple):
+    """A model that a project has asked for at Groq."""
+
+    project: Project
+    model: Model
+
+
+class GroqRequests(NamedTuple):
+    """Requests of a project to a model at Groq, by how they ended."""
+
+    model: GroqModel
+    status: Annotated[str | None, Attr("http.response.status_code", "HTTP status")]
+
+
+class GroqTokens(NamedTuple):
+    """Tokens of a project's requests to a model at Groq."""
+
+    model: GroqModel
+    type: Annotated[str, Attr("gen_ai.token.type", "input: all of the prompt; output")]
+
+
+class GroqCache(NamedTuple):
+    """Prompts of a project's requests to a model at Groq, by whether its cache had them."""
+
+    model: GroqModel
+    outcome: Annotated[str, Attr("outcome", "hit, miss")]
+
+
+class GroqLatency(NamedTuple):
+    """Latencies of a project's requests to a model at Groq."""
+
+    model: GroqModel
+    stage: Annotated[str, Attr("stage", "queue; first_token; total")]
+    quantile: Annotated[str, Attr("quantile", "0.5, 0.99")]

@@ -8,10 +8,10 @@ Names, units and attributes are OpenTelemetry's hardware conventions v1.44 where
 from types import ModuleType
 from typing import Any
 
-from agent.catalogue import energy, engine, gpu, health, links, own, requests, trace_files
+from agent.catalogue import energy, engine, gpu, groq, health, links, neuron, own, requests, trace_files
 from agent.metric import Metric
 
-SECTIONS: tuple[ModuleType, ...] = (gpu, health, links, engine, trace_files, requests, energy, own)
+SECTIONS: tuple[ModuleType, ...] = (gpu, health, links, engine, trace_files, requests, neuron, groq, energy, own)
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 
 
