@@ -54,6 +54,8 @@ def test_of_two_of_the_three_the_third_is_known() -> None:
 
 def test_timings_longer_than_the_request_are_unknown() -> None:
     found = read(usage("usage.", **TIMES), end=300)
+    assert (found.queue, found.prefill, found.decode) == (0.05, 0.1, None)
+    found = read(usage("usage.", **TIMES), end=450)
     assert (found.queue, found.prefill, found.decode) == (None, None, None)
 
 
