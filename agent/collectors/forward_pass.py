@@ -41,6 +41,7 @@ class ForwardPassFiles:
         self._elsewhere = elsewhere
         self._guard = threading.Lock()
         self._passes = {name: Passes(name, step) for name in engines}
+        self._series = {name: (one.series, one.series[1:]) for name, one in self._passes.items()}
         feeds = [Feed(tails, partial(self._take, self._passes[name])) for name, tails in engines.items()]
         self.follower = Follower(NAME, feeds, clock)
 
@@ -50,12 +51,18 @@ class ForwardPassFiles:
         found: list[Sample] = []
         with self._guard:
             for name, passes in self._passes.items():
-                for row in passes.rows(now):
-                    values = row.values or (None,) * len(passes.series)
-                    self._timeline.append(Source(NAME, name), passes.series, row.time, values)
-                found.extend(passes.samples(now, iterations=not self._elsewhere(name)))
+                elsewhere = self._elsewhere(name)
+                self._write(name, passes, now, first=int(elsewhere))
+                found.extend(passes.samples(now, iterations=not elsewhere))
         yield from found
         yield from self.follower.samples()
+
+    def _write(self, name: str, passes: Passes, now: int, first: int) -> None:
+        """Put rows into the timeline, from the first series on: iterations, which another collector may tell."""
+        series = self._series[name][first]
+        for row in passes.rows(now):
+            values = row.values[first:] if row.values else (None,) * len(series)
+            self._timeline.append(Source(NAME, name), series, row.time, values)
 
     def _take(self, passes: Passes, lines: Sequence[bytes], now: int) -> int:
         offset = self._clock.unix_ns(now) - now

@@ -41,7 +41,8 @@ class Follower:
         # Replaced as a whole at the end of a reading: it is asked for in another thread.
         self._told: tuple[Sample, ...] = ()
         self._polled: int | None = None
-        self._failure: str | None = None
+        self.failure: str | None = None
+        """Why the last reading failed."""
 
     def start(self) -> None:
         """Begin."""
@@ -62,16 +63,16 @@ class Follower:
                     self._lines += len(read.lines)
                     self._unreadable += feed.take(read.lines, self._clock.monotonic_ns())
         except Exception as error:  # noqa: BLE001 - the next reading may succeed, and the collector fails meanwhile
-            self._failure = f"{type(error).__name__}: {error}"
+            self.failure = f"{type(error).__name__}: {error}"
         else:
-            self._failure = None
+            self.failure = None
             self._told = tuple(self._tell())
         self._polled = self._clock.monotonic_ns()
 
     def samples(self) -> Iterator[Sample]:
         """Say which files are followed, and what was not read of them. Raises Unavailable where reading fails."""
-        if self._failure is not None:
-            raise Unavailable(self._failure)
+        if self.failure is not None:
+            raise Unavailable(self.failure)
         if self._polled is not None and self._clock.monotonic_ns() - self._polled > _PATIENCE:
             raise Unavailable("reading the files takes longer than 10 s")
         yield from self._told

@@ -35,7 +35,7 @@ class Child:
     def __init__(
         self,
         command: Sequence[str],
-        take: Callable[[Sequence[bytes]], None],
+        take: Callable[[Sequence[bytes]], object],
         clock: Clock,
         *,
         line: int = 4 << 20,
