@@ -22,6 +22,7 @@ from agent.timeline import Timeline
 from tests.dialects.test_dynamo import RECORDINGS, replay
 from tests.dialects.test_forward_pass import line
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 STEP = NS // 10
 BEGAN = 1_795_418_400
 """Unix time, s, at which the recordings begin."""
@@ -56,6 +57,23 @@ def test_a_recorded_trace_followed_as_it_is_written_gives_counters_and_a_history
     assert {later - time for time, later in pairwise(times)} == {STEP}
     first = next(time for time, value in zip(times, values, strict=True) if value > 0)
     assert 1_001 * NS < first < 1_005 * NS
+
+
+@pytest.mark.parametrize("mode", ["aggregated", "disaggregated"])
+def test_what_a_recording_gives_is_as_written_down(mode: str, tmp_path: Path) -> None:
+    traces = {path.name: path.read_bytes() for path in RECORDINGS.glob(f"dynamo-{mode}/forward_pass_*")}
+    clock = FakeClock(epoch_ns=(BEGAN - 1_000) * NS)
+    files = ForwardPassFiles({"dynamo": Tails([f"{tmp_path}/*.jsonl"])}, Timeline(900, 0.1), clock, STEP)
+    files.follower.poll()
+    for name, content in traces.items():
+        (tmp_path / name).write_bytes(content)
+    clock.advance(30)
+    files.follower.poll()
+    found = "".join(f"{name} {value:g}\n" for name, value in sorted(told(list(files.read())).items()))
+    golden = GOLDEN / f"forward-pass-{mode}.txt"
+    if not golden.exists():
+        golden.write_text(found)
+    assert found == golden.read_text()
 
 
 def test_iterations_are_left_to_whoever_counts_them_too(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tests.fuzz --seconds 60`: hostile requests, made of good ones, against the OTLP receivers.
+"""`python -m tests.fuzz --seconds 60`: hostile requests against the OTLP receivers, hostile lines against parsers.
 
 Prints its seed and its rate. A case that breaks a promise is written to a file: `--repeat FILE` sends it again.
 """
@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Protocol
 
 from agent.system.memory import give_back
+from tests.fuzz.lines import Parsing
 from tests.fuzz.otlp import MOST, Taking, corpus
 from tests.fuzz.sockets import Sending
 from tests.receivers.serving import serving
@@ -24,6 +25,8 @@ _GROWTH = 48 << 20
 _ROUND = 50
 _SOCKETS = 0.25
 """Share of the time that is spent on sockets."""
+_LINES = 0.25
+"""Share of the time that is spent on lines."""
 
 
 class Target(Protocol):
@@ -55,7 +58,8 @@ def main() -> int:
     with serving(most_bytes=MOST, patience=2.0) as served:
         taking = Taking(Random(seed), bodies)
         sending = Sending(Random(seed + 1), bodies, served)
-        targets: dict[str, Target] = {"taking": taking, "sending": sending}
+        parsing = Parsing(Random(seed + 2))
+        targets: dict[str, Target] = {"taking": taking, "sending": sending, "parsing": parsing}
         try:
             if arguments.repeat:
                 case = json.loads(arguments.repeat.read_text())
@@ -71,6 +75,7 @@ def main() -> int:
     print(
         f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}; the servers still answer"
     )
+    print(f"lines: read {parsing.read}, refused {parsing.refused}")
     return 0
 
 
@@ -82,6 +87,7 @@ def _fuzz(targets: dict[str, Target], seconds: float, out: Path, seed: int) -> N
     while (passed := time.monotonic() - began) < seconds:
         # The servers' share is of time, because a case over a socket takes longer.
         name = "sending" if spent["sending"] < passed * _SOCKETS else "taking"
+        name = "parsing" if spent["parsing"] < passed * _LINES else name
         start = time.monotonic()
         for _ in range(_ROUND):
             _one(name, targets[name], out, seed)
