@@ -38,6 +38,8 @@ class Unit(Enum):
     ROWS = ("{row}", "", "short")
     PAGES = ("{page}", "", "short")
     LANES = ("{lane}", "", "short")
+    BLOCKS = ("{block}", "", "short")
+    OPERATIONS = ("{operation}", "", "short")
 
     @property
     def ucum(self) -> str:

@@ -35,7 +35,8 @@ def metrics_page() -> str:
     parts = [_INTRODUCTION]
     for section in SECTIONS:
         title, _, text = (section.__doc__ or "").partition(":")
-        parts.append(f"## {title.strip()}\n\n{text.strip().capitalize()}\n" if text else f"## {title.strip()}\n")
+        text = text.strip()
+        parts.append(f"## {title.strip()}\n\n{text[0].upper()}{text[1:]}\n" if text else f"## {title.strip()}\n")
         parts.append("| metric | Prometheus | type | unit | attributes | meaning |\n|---|---|---|---|---|---|")
         parts.extend(_row(metric) for metric in metrics(section))
         parts.append("")
@@ -61,7 +62,7 @@ def _row(metric: Metric[Any]) -> str:
     unit = f"`{metric.unit.ucum}`" if metric.unit.ucum else "none"
     meaning = metric.brief.replace("|", "\\|")
     if isinstance(metric, Histogram):
-        meaning += f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets)}."
+        meaning += f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets) or 'those of the source'}."
     return f"| `{metric.name}` | `{metric.prometheus}` | {kind} | {unit} | {attributes} | {meaning} |"
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from agent.exposition import grammar
-from agent.exposition.grammar import Bounds, Key, Malformed, Seen, Unbounded
+from agent.exposition.grammar import Bounds, Key, Malformed, Seen, Unbounded, number
 
 __all__ = ["Bounds", "Key", "Line", "Page", "Parser", "Seen"]
 
@@ -106,24 +106,23 @@ class Parser:
 
     def _same(self, lines: list[str]) -> Page | None:
         """Read only what differs from the last page; None where other series are named."""
-        page, places, texts = self._page, self._places, self._texts
-        changed = [number for number, (now, then) in enumerate(zip(lines, self._lines, strict=True)) if now != then]
+        page, texts, most = self._page, self._texts, self._bounds.line
         values = list(page.values)
         exemplars, times = dict(page.exemplars), dict(page.times)
+        with_more = {*exemplars, *times}
+        changed = [
+            (now, place) for now, then, place in zip(lines, self._lines, self._places, strict=True) if now != then
+        ]
         try:
-            for number in changed:
-                place = places[number]
-                if place < 0:
+            for line, place in changed:
+                if place < 0 or len(line) > most:
                     return None
-                line, text = lines[number], texts[place]
-                if not line.startswith(text) or len(line) > self._bounds.line:
-                    return None
-                rest = line[len(text) :]
-                if rest[0] == " " and " " not in rest[1:] and place not in exemplars and place not in times:
-                    values[place] = grammar.number(rest[1:])
+                text, _, value = line.rpartition(" ")
+                if text == texts[place] and place not in with_more:
+                    values[place] = number(value)
                 else:
                     self._again(line, place, values, exemplars, times)
-        except (ValueError, IndexError, Malformed, Unbounded):
+        except (ValueError, Malformed, Unbounded):
             return None
         return page._replace(values=values, exemplars=exemplars, times=times)
 
@@ -155,23 +154,21 @@ class _Reading:
         self.exemplars: dict[int, Seen] = {}
         self.times: dict[int, int] = {}
         self.dropped = Counter(cut)
+        most, longest = bounds.series, bounds.line
         for line in lines:
-            self._read(line)
-
-    def _read(self, line: str) -> None:
-        before = len(self.keys)
-        text, _, value = line.rpartition(" ")
-        key = self._before.get(text)
-        try:
-            if key is not None and before < self._bounds.series and len(line) <= self._bounds.line:
-                self._add(text, key, grammar.number(value))
-            else:
-                self._line(line.strip(" \t\r"))
-        except (Malformed, ValueError):
-            self.dropped["malformed"] += 1
-        except Unbounded as bound:
-            self.dropped[str(bound)] += 1
-        self.places.append(before if len(self.keys) > before else -1)
+            before = len(self.keys)
+            text, _, value = line.rpartition(" ")
+            key = known.get(text)
+            try:
+                if key is not None and before < most and len(line) <= longest:
+                    self._add(text, key, number(value))
+                else:
+                    self._line(line.strip(" \t\r"))
+            except (Malformed, ValueError):
+                self.dropped["malformed"] += 1
+            except Unbounded as bound:
+                self.dropped[str(bound)] += 1
+            self.places.append(before if len(self.keys) > before else -1)
 
     def _line(self, line: str) -> None:
         bounds = self._bounds

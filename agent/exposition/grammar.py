@@ -5,12 +5,13 @@ The expressions never try a character twice (possessive repeats), so that a host
 """
 
 import re
+from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple
 
 _NS = 1_000_000_000
-_QUOTED = r'"(?:[^"\\]|\\.)*+"'
-_SET = rf'\{{(?:[^"}}]|{_QUOTED})*+\}}'
+_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+_SET = rf'\{{(?:[^"}}]++|{_QUOTED})*+\}}'
 _SAMPLE = re.compile(
     rf"(?P<series>(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*+)?+(?:[ \t]*+(?P<labels>{_SET}))?+)"
     r"[ \t]*+(?P<value>[^ \t#{]++)(?:[ \t]++(?P<time>[^ \t#]++))?+"
@@ -20,6 +21,8 @@ _LABEL = re.compile(
     rf"[ \t]*+(?:(?P<name>[a-zA-Z_][a-zA-Z0-9_]*+)|(?P<quoted>{_QUOTED}))[ \t]*+"
     rf"(?:=[ \t]*+(?P<value>{_QUOTED})[ \t]*+)?+(?:,|$)"
 )
+_PLAIN = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*+)="([^"\\]*+)"(?:,|$)')
+"""A label as nearly all are written."""
 _TYPE = re.compile(rf"\#[ \t]++TYPE[ \t]++(?P<name>[^ \t\"]++|{_QUOTED})[ \t]++(?P<type>[a-z]++)[ \t\r]*+")
 _ESCAPE = re.compile(r'\\([\\n"])')
 _LATEST = 1 << 62
@@ -97,15 +100,12 @@ def sample(line: str, bounds: Bounds) -> Found:
 def key(text: str, bounds: Bounds) -> Key:
     """Read the name and the labels of a series."""
     name, brace, rest = text.partition("{")
-    name = name.rstrip(" \t")
     pairs = _labels(rest[:-1], bounds) if brace else []
-    names = [one for one in pairs if one[1] is None]
-    if len(names) + bool(name) != 1:
+    name = name.rstrip(" \t") or next((label for label, value in pairs if value is None), "")
+    labels = tuple([(label, value) for label, value in pairs if value is not None])
+    if not name or len(pairs) - len(labels) != (text[0] == "{") or len(dict(labels)) != len(labels):
         raise Malformed
-    labels = [(label, value) for label, value in pairs if value is not None]
-    if len({label for label, _ in labels}) != len(labels):
-        raise Malformed
-    return Key(name or names[0][0], tuple(labels))
+    return Key(name, labels)
 
 
 def family(line: str) -> tuple[str, str] | None:
@@ -119,7 +119,8 @@ def family(line: str) -> tuple[str, str] | None:
 
 def milliseconds(text: str) -> int:
     """Read a time of the text format, unix ms, as unix ns."""
-    return _time(number(text) * (_NS // 1000))
+    exact = len(text) < _DIGITS and text.isdecimal()
+    return _time((int(text) if exact else number(text)) * (_NS // 1000))
 
 
 def seconds(text: str) -> int:
@@ -144,12 +145,20 @@ def _parted(found: re.Match[str]) -> bool:
 def _exemplar(found: re.Match[str], bounds: Bounds) -> Seen:
     labels = _labels(found["exemplar"][1:-1], bounds)
     when = found["when"]
-    told = tuple((name, value) for name, value in labels if value is not None)
+    told = tuple([(name, value) for name, value in labels if value is not None])
     return Seen(told, number(found["seen"]), None if when is None else seconds(when))
 
 
-def _labels(text: str, bounds: Bounds) -> list[tuple[str, str | None]]:
+def _labels(text: str, bounds: Bounds) -> Sequence[tuple[str, str | None]]:
     """Read what stands between braces. A name in quotes that has no value is the name of the metric: None."""
+    found = _PLAIN.findall(text)
+    taken = sum([len(name) + len(value) + len('="",') for name, value in found])
+    if taken == len(text) + (not text.endswith(",")) and len(text) <= bounds.label and len(found) <= bounds.labels:
+        return found
+    return _any_labels(text, bounds)
+
+
+def _any_labels(text: str, bounds: Bounds) -> list[tuple[str, str | None]]:
     pairs: list[tuple[str, str | None]] = []
     place, end = 0, len(text.rstrip(" \t"))
     while place < end:
