@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Follows trace files in a thread of its own: what a file system that hangs costs is what is read from it."""
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from agent.errors import Unavailable
 from agent.metric import Sample
 from agent.source_entities import TraceFileLoss, TraceFiles, TraceFileState
 from agent.system.tail import Tails
+
+LOG = logging.getLogger("joulespan.collector")
 
 INTERVAL = 1.0
 """Seconds between two readings; Dynamo writes each second."""
@@ -41,6 +44,7 @@ class Follower:
         # Replaced as a whole at the end of a reading: it is asked for in another thread.
         self._told: tuple[Sample, ...] = ()
         self._polled: int | None = None
+        self._state: tuple[bool, int] | None = None
         self.failure: str | None = None
         """Why the last reading failed."""
 
@@ -67,6 +71,7 @@ class Follower:
         else:
             self.failure = None
             self._told = tuple(self._tell())
+            self._log()
         self._polled = self._clock.monotonic_ns()
 
     def samples(self) -> Iterator[Sample]:
@@ -76,6 +81,16 @@ class Follower:
         if self._polled is not None and self._clock.monotonic_ns() - self._polled > _PATIENCE:
             raise Unavailable("reading the files takes longer than 10 s")
         yield from self._told
+
+    def _log(self) -> None:
+        """Log that there are files now, or none, or some that may not be read."""
+        tails = [feed.tails for feed in self._feeds]
+        state = (any(one.followed for one in tails), sum(one.unreadable for one in tails))
+        if state != self._state:
+            self._state = state
+            LOG.info(
+                "%s: %s; %d cannot be read", self._collector, "follows files" if state[0] else "no files yet", state[1]
+            )
 
     def _tell(self) -> Iterator[Sample]:
         name = self._collector

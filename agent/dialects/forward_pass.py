@@ -6,21 +6,22 @@ rank numbers what it tells, heartbeats of an idle engine too, one a second. In `
 one that is missing was lost. In `sampled` mode, the default, the newest is, each 5 s: the others are not known.
 """
 
-from math import isfinite
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
 from agent.dialects.dynamo_ids import decimal
-from agent.dialects.values import count, text
+from agent.dialects.values import text
 
 _SCHEMA = "dynamo.fpm.trace.v1"
 _MODES = {"full": True, "sampled": False}
-_RANKS = 65_536
-_LONGEST = 3600.0
-"""Seconds; no pass takes longer."""
-_LATEST = 1 << 53
 _NS_OF_MS = 1_000_000
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+_Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 43)]
+"""Up to the year 2248, so that ns fit 64 bits."""
+_Rank: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=65_536)]
+_Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+"""No pass takes longer than an hour."""
 
 
 class Load(NamedTuple):
@@ -57,18 +58,18 @@ class Pass(NamedTuple):
 
 
 class _Requests(msgspec.Struct, gc=False):
-    num_prefill_requests: int = 0
-    sum_prefill_tokens: int = 0
-    sum_prefill_kv_tokens: int = 0
-    num_decode_requests: int = 0
-    sum_decode_kv_tokens: int = 0
+    num_prefill_requests: _Count = 0
+    sum_prefill_tokens: _Count = 0
+    sum_prefill_kv_tokens: _Count = 0
+    num_decode_requests: _Count = 0
+    sum_decode_kv_tokens: _Count = 0
 
 
 class _Fpm(msgspec.Struct, gc=False):
     worker_id: str | int
-    counter_id: int
-    dp_rank: int = 0
-    wall_time: float = 0.0
+    counter_id: _Count
+    dp_rank: _Rank = 0
+    wall_time: _Seconds = 0.0
     scheduled_requests: _Requests = msgspec.field(default_factory=_Requests)
     queued_requests: _Requests = msgspec.field(default_factory=_Requests)
 
@@ -80,7 +81,7 @@ class _Source(msgspec.Struct, gc=False):
 class _Event(msgspec.Struct, gc=False):
     schema: str
     capture_mode: str
-    observed_at_unix_ms: int
+    observed_at_unix_ms: _Milliseconds
     fpm: _Fpm
     source: _Source = msgspec.field(default_factory=_Source)
 
@@ -100,14 +101,10 @@ def decode(line: bytes) -> Pass | None:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     fpm, full = event.fpm, _MODES.get(event.capture_mode)
-    worker, loads = decimal(fpm.worker_id), _loads(fpm.scheduled_requests, fpm.queued_requests)
-    if event.schema != _SCHEMA or full is None or worker is None or loads is None:
+    worker = decimal(fpm.worker_id)
+    if event.schema != _SCHEMA or full is None or worker is None:
         return None
-    known = 0 <= fpm.dp_rank < _RANKS and 0 <= event.observed_at_unix_ms * _NS_OF_MS < _LATEST * _NS_OF_MS
-    if not known or not 0 <= fpm.counter_id < _LATEST or not isfinite(fpm.wall_time):
-        return None
-    if not 0 <= fpm.wall_time <= _LONGEST:
-        return None
+    scheduled, queued = fpm.scheduled_requests, fpm.queued_requests
     return Pass(
         worker,
         fpm.dp_rank,
@@ -116,16 +113,9 @@ def decode(line: bytes) -> Pass | None:
         fpm.counter_id,
         event.observed_at_unix_ms * _NS_OF_MS,
         fpm.wall_time,
-        *loads,
-    )
-
-
-def _loads(scheduled: _Requests, queued: _Requests) -> tuple[Load, Load, Load, Load] | None:
-    told = (
         Load(scheduled.num_prefill_requests, scheduled.sum_prefill_tokens, scheduled.sum_prefill_kv_tokens),
         # Of how many tokens it made nothing is said: speculative decoding makes more than one for each sequence.
         Load(scheduled.num_decode_requests, scheduled.num_decode_requests, scheduled.sum_decode_kv_tokens),
         Load(queued.num_prefill_requests, queued.sum_prefill_tokens, 0),
         Load(queued.num_decode_requests, 0, queued.sum_decode_kv_tokens),
     )
-    return told if all(count(number) is not None for load in told for number in load) else None

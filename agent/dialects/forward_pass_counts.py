@@ -35,7 +35,7 @@ class Passes:
         self._most = workers
         self._workers: OrderedDict[tuple[int, int], _Worker] = OrderedDict()
         self._steps = Steps(step, _WIDTH)
-        self._total = [0.0] * _WIDTH
+        self._iterations = 0
         self.forgotten = 0
         """Workers that were forgotten to make room."""
         self.series = _series(engine)
@@ -45,12 +45,12 @@ class Passes:
         """Take in a pass that was over at a time (ns, monotonic), read now."""
         worker = self._worker(one)
         before = worker.last_at
-        outcome = worker.see(one, at, now)
+        amounts = _amounts(one)
+        outcome = worker.see(one, amounts, at, now)
         if worker.lost and before is not None:
             self._steps.blur(before, at)
         if outcome == "counted":
-            amounts = _amounts(one)
-            self._total = [total + amount for total, amount in zip(self._total, amounts, strict=True)]
+            self._iterations += 1
             if not self._steps.add(at - int(one.duration * NS), at, amounts):
                 outcome = "late"
         elif outcome == "idle" and one.full:
@@ -71,7 +71,7 @@ class Passes:
         """Say what the workers did. Without `iterations`, another source tells how many the engine's were."""
         self._expire(now)
         if iterations and self.complete(now):
-            yield ITERATIONS(Engine(self._engine), self._total[0])
+            yield ITERATIONS(Engine(self._engine), self._iterations)
         ranks = Counter(worker for worker, _ in self._workers)
         for (number, rank), worker in self._workers.items():
             if worker.heard(now):
@@ -80,7 +80,9 @@ class Passes:
 
     def _worker(self, one: Pass) -> "_Worker":
         key = (one.worker, one.rank)
-        worker = self._workers.setdefault(key, _Worker())
+        worker = self._workers.get(key)
+        if worker is None:
+            worker = self._workers[key] = _Worker()
         self._workers.move_to_end(key)
         if len(self._workers) > self._most:
             self._workers.popitem(last=False)
@@ -107,8 +109,8 @@ class _Worker:
         self._total = [0.0] * _WIDTH
         self._last: Pass | None = None
 
-    def see(self, one: Pass, at: int, now: int) -> str:
-        """Take in what was told. Returns what it is; `lost` is how many are missing between it and the one before."""
+    def see(self, one: Pass, amounts: tuple[float, ...], at: int, now: int) -> str:
+        """Take in a pass. Returns what it is; `lost` is how many are missing between it and the one before."""
         self.lost = 0
         if self._number is not None and one.number <= self._number and (self.last_at is None or at <= self.last_at):
             return "repeated"
@@ -121,7 +123,8 @@ class _Worker:
             return "idle"
         if not one.full:
             return "sampled"
-        self._total = [total + amount for total, amount in zip(self._total, _amounts(one), strict=True)]
+        for number, amount in enumerate(amounts):
+            self._total[number] += amount
         return "counted"
 
     def heard(self, now: int) -> bool:

@@ -36,8 +36,10 @@ class Steps:
         if first < self._next or last >= self._next + self._capacity:
             return False
         for number in range(first, last + 1):
-            share = self._share(number, begin, end)
-            sums = self._open.setdefault(number, [0.0] * len(self._total))
+            share = self._share(number, begin, end) if first < last else 1.0
+            sums = self._open.get(number)
+            if sums is None:
+                sums = self._open[number] = [0.0] * len(self._total)
             for at, amount in enumerate(amounts):
                 sums[at] += amount * share
         return True
@@ -86,7 +88,5 @@ class Steps:
         return min(begin // self._step, last), last
 
     def _share(self, number: int, begin: int, end: int) -> float:
-        if begin >= end:
-            return 1.0
         overlap = min(end, (number + 1) * self._step) - max(begin, number * self._step)
         return overlap / (end - begin)
