@@ -140,7 +140,9 @@ class EngineInfo(NamedTuple):
     expert_parallel: Annotated[str | None, Attr("expert_parallel", "GPUs that the experts are divided among")] = None
     gpus: Annotated[str | None, Attr("gpus", "How many GPUs the engine was started on")] = None
     deployment: Deployment = None
-    component: Annotated[str | None, Attr("component", "Part of the deployment: backend, prefill, …")] = None
+    component: Annotated[
+        str | None, Attr("component", "Part of the deployment: frontend, backend, prefill, planner, …")
+    ] = None
     worker: Worker = None
 
 
@@ -207,7 +209,7 @@ class RouterTokens(NamedTuple):
 
 
 class DeploymentWorker(NamedTuple):
-    """A worker of a deployment."""
+    """A worker of a deployment; its role is told by the router only, its own page says which component it is."""
 
     engine: Name
     worker: Worker = None
@@ -222,7 +224,6 @@ class WorkerError(NamedTuple):
     engine: Name
     error: Annotated[str, Attr("error.type", "cancelled, validation, not_found, …")]
     worker: Worker = None
-    role: Role = None
     deployment: Deployment = None
 
 
@@ -232,7 +233,6 @@ class WorkerIo(NamedTuple):
     engine: Name
     direction: Annotated[str, Attr("network.io.direction", "transmit, receive")]
     worker: Worker = None
-    role: Role = None
     deployment: Deployment = None
 
 

@@ -30,7 +30,8 @@ class Sample(NamedTuple):
 class Exemplar(NamedTuple):
     """One of the observations in a bucket: its value in the metric's unit, when it was made, and its span.
 
-    Ids are lower-case hex: 32 digits of the trace, 16 of the span. The time is 0 where it is not known.
+    Ids are lower-case hex: 32 digits of the trace, 16 of the span. That of the span is empty and the time is 0 where
+    they are not known.
     """
 
     value: float

@@ -112,7 +112,8 @@ def _histogram(point: HistogramPoint) -> sdk.HistogramDataPoint:
 
 def _exemplar(exemplar: Exemplar) -> SdkExemplar:
     value, trace_id, span_id, time = exemplar
-    return SdkExemplar({}, float(value), time, int(span_id, 16), int(trace_id, 16))
+    # An id of zeros is none, to whoever reads it.
+    return SdkExemplar({}, float(value), time, int(span_id or "0", 16), int(trace_id, 16))
 
 
 def _exporter(settings: OtlpSettings, protocol: str, tell: Callable[[str], None]) -> sdk.MetricExporter:

@@ -182,7 +182,7 @@ def _exemplar(exemplar: Exemplar | None) -> bytes:
     value, trace_id, span_id, time = exemplar
     if len(f"trace_id{trace_id}span_id{span_id}") > _LONGEST_EXEMPLAR:
         return b""
-    labels = _labels((("trace_id", trace_id), ("span_id", span_id)))
+    labels = _labels((("trace_id", trace_id), ("span_id", span_id))[: 2 if span_id else 1])
     when = f" {time // NS}.{time % NS // _MS:03d}" if time else ""
     return b" # %b %b%b" % (labels.encode("utf-8", "replace"), _number(float(value)), when.encode())
 

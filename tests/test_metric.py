@@ -195,3 +195,7 @@ def test_a_distribution_fits_the_buckets_of_its_metric_and_adds_up_what_was_obse
         REQUEST_DURATION.distribution(entity, counts[1:], 7.5)
     with pytest.raises(ValueError, match="15 counts and 1 exemplars for 15 buckets"):
         REQUEST_DURATION.distribution(entity, counts, 7.5, [None])
+    foreign = REQUEST_DURATION.distribution(entity, [1, 2, 3], 7.5, (), (0.5, 1.0))
+    assert (foreign.observations, foreign.buckets, foreign.exemplars) == (6, (0.5, 1.0), (None,) * 3)
+    with pytest.raises(ValueError, match="3 counts and 2 exemplars for 2 buckets"):
+        REQUEST_DURATION.distribution(entity, [1, 2, 3], 7.5, (), (0.5,))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the serving engines say of themselves: their pages of metrics, translated into one language.
 
-[engines.md](engines.md) says which name of which engine stands behind each. What a page does not say is absent, and
-counters begin again when the engine does. Histograms keep the buckets of the engine, so quantiles over several engines
-are as good as their buckets agree. Times are of all its requests, as the engine measured them; `gen_ai.server.*` and
-`joulespan.request.*` are made of spans, and know tenants.
+[engine-metrics.md](engine-metrics.md) says which name of which engine stands behind each. What a page does not say is
+absent, and counters begin again when the engine does. Histograms keep the buckets of the engine, so quantiles over
+several engines are as good as their buckets agree. Times are of all its requests, as the engine measured them;
+`gen_ai.server.*` and `joulespan.request.*` are made of spans, and know tenants.
 """
 
 from agent.engine_entities import (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.catalogue import SECTIONS, metrics
+from agent.commands.engine_tables import engine_tables
 from agent.metric import Histogram, Metric
 
 
@@ -27,7 +28,7 @@ def generate(root: Path, *, check: bool) -> int:
 
 def files() -> Mapping[str, str]:
     """Make every generated file: path below the root of the checkout to text."""
-    return {"docs/metrics.md": metrics_page()}
+    return {"docs/metrics.md": metrics_page(), "docs/engine-metrics.md": engine_tables()}
 
 
 def metrics_page() -> str:

@@ -15,7 +15,7 @@ _MS = 1000
 _HOUR = 3600
 _SERVED = {"dynamo_endpoint": ("generate",)}
 """A worker has other endpoints, for the router's questions about its cache."""
-_WORKER = {"worker": Hex("worker_id"), "role": "dynamo_component"}
+_WORKER = {"worker": Hex("worker_id")}
 _TARGET = {"worker": "worker_id", "role": "worker_type"}
 _QUEUE = {"role": "worker_type"}
 _STAGE = {"stage": "stage", "phase": "phase"}
@@ -123,7 +123,7 @@ _WORKERS = (
         labels=_WORKER,
         fixed={"direction": "transmit"},
     ),
-    rule(to.UPTIME, "dynamo_component_uptime_seconds", labels={"worker": Hex("worker_id")}),
+    rule(to.UPTIME, "dynamo_component_uptime_seconds", labels=_WORKER),
     rule(KV_CACHE_UTILIZATION, "dynamo_component_gpu_cache_usage_percent"),
     rule(KV_CACHE_BLOCKS_LIMIT, "dynamo_component_total_blocks"),
 )
@@ -159,6 +159,7 @@ _MANAGER = (
 )
 
 DIALECT = PageDialect(
+    about=__doc__,
     name="dynamo",
     title="NVIDIA Dynamo",
     prefixes=("dynamo_", "kvbm_"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules applied to the names of one page: which places of its values make which series. Made once per layout."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from math import inf, isfinite
@@ -105,10 +105,7 @@ class _Reading:
 
     def __init__(self, names: Names, engine: str, dialect: PageDialect) -> None:
         self._names, self._engine, self._dialect = names, engine, dialect
-        own = {name for rule in dialect.rules() for name in rule.names}
-        lines = [line for name in own & names.keys() for line in names[name]]
-        label = dialect.labels.get("rank", "")
-        self._ranked = len({line.labels[label] for line in lines if label in line.labels}) > 1
+        self._ranked = len(_told_by(_own(names, dialect), dialect.labels.get("rank", ""))) > 1
         self._page = _page(names, dialect)
 
     def apply(self, entry: Entry) -> Iterable[Number | Fixed | Buckets]:
@@ -237,9 +234,22 @@ def _identity(names: Names, engine: str, dialects: Sequence[PageDialect]) -> Eng
         for field, places in dialect.identity.items():
             told = [_value(line.labels, label) for name, label in places for line in names.get(name, ())]
             values = {value for value in told if value is not None}
-            if len(values) == 1:  # Of several models none is the engine's.
+            if len(values) == 1:
                 fields.setdefault(field, values.pop())
+        models = _told_by(_own(names, dialect), dialect.labels.get("model", ""))
+        if len(models) == 1:  # Of several none is the engine's.
+            fields.setdefault("model", models.pop())
     return EngineInfo(engine, dialects[0].name, **fields)
+
+
+def _own(names: Names, dialect: PageDialect) -> Iterator[_Line]:
+    """Give the lines that the rules of a dialect read."""
+    for name in {name for rule in dialect.rules() for name in rule.names} & names.keys():
+        yield from names[name]
+
+
+def _told_by(lines: Iterable[_Line], label: str) -> set[str]:
+    return {value for line in lines if (value := _value(line.labels, label)) is not None}
 
 
 def _least(lines: Sequence[_Line], once: Sequence[str]) -> Sequence[_Line]:

@@ -9,6 +9,7 @@ from agent.catalogue import engine as to
 from agent.dialects.rules import COMMON, LeftOut, PageDialect, rule
 
 DIALECT = PageDialect(
+    about=__doc__,
     name="lmdeploy",
     title="LMDeploy",
     prefixes=("lmdeploy:",),

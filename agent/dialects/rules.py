@@ -6,7 +6,7 @@ each with its reason, so that a name that is neither is news.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -85,7 +85,7 @@ class PageDialect(NamedTuple):
     rules; of `rank` nothing is said where the page has only one. Series that differ only in the labels of `once` say
     the same: that with the least counts. `page` are fields that another line of the page tells, by its label.
     `identity` says where the fields of EngineInfo stand: name and label. `hosts` are the engines whose names can be on
-    its pages.
+    its pages. `about` is what docs/engine-metrics.md says before its tables.
     """
 
     name: str
@@ -98,7 +98,7 @@ class PageDialect(NamedTuple):
     page: Mapping[str, str] = _NOTHING
     identity: Mapping[str, tuple[tuple[str, str], ...]] = _NOTHING
     hosts: tuple[str, ...] = ()
-    notes: str = ""
+    about: str | None = None
 
     def rules(self) -> Iterator[Rule]:
         """Give every rule."""
@@ -107,7 +107,7 @@ class PageDialect(NamedTuple):
 
     def knows(self, name: str) -> bool:
         """Tell whether a name of a sample is translated or left out on purpose."""
-        return name in _names(self.name, self.rules()) or any(_stands_for(one, name) for one in self.left_out)
+        return name in _names(self) or any(_stands_for(one, name) for one in self.left_out)
 
 
 def rule(metric: Metric[Any], *sources: str, **options: Any) -> Rule:
@@ -118,15 +118,16 @@ def rule(metric: Metric[Any], *sources: str, **options: Any) -> Rule:
 _KNOWN: dict[str, frozenset[str]] = {}
 
 
-def _names(dialect: str, rules: Iterable[Rule]) -> frozenset[str]:
-    if dialect not in _KNOWN:
-        names = {name for one in rules for name in one.names}
+def _names(dialect: PageDialect) -> frozenset[str]:
+    if dialect.name not in _KNOWN:
+        names = {name for one in dialect.rules() for name in one.names}
+        names |= {name for places in dialect.identity.values() for name, _ in places}
         # Where one part of a histogram is read, the others are no news. Client libraries add when each was created.
         stems = {name.removesuffix(part) for name in names for part in _PARTS if name.endswith(part)}
         names |= {stem + part for stem in stems for part in (*_PARTS, "")}
         created = {stem + "_created" for name in names for stem in (name, name.removesuffix("_total"))}
-        _KNOWN[dialect] = frozenset(names | created)
-    return _KNOWN[dialect]
+        _KNOWN[dialect.name] = frozenset(names | created)
+    return _KNOWN[dialect.name]
 
 
 def _stands_for(left: LeftOut, name: str) -> bool:

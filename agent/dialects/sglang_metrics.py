@@ -150,6 +150,7 @@ _TRANSFERS = (
 )
 
 DIALECT = PageDialect(
+    about=__doc__,
     name="sglang",
     title="SGLang",
     prefixes=("sglang:",),

@@ -81,13 +81,13 @@ _TRANSFERS = (
 )
 
 DIALECT = PageDialect(
+    about=__doc__,
     name="tensorrt_llm",
     title="TensorRT-LLM",
     prefixes=("trtllm_", "trtllm:"),
     labels={"model": "model_name"},
     identity={
         "backend": (("trtllm_request_success_total", "engine_type"), ("trtllm_num_requests_running", "engine_type")),
-        "model": (("trtllm_model_config_info", "model"),),
         "dtype": (("trtllm_model_config_info", "dtype"),),
         "quantization": (("trtllm_model_config_info", "quantization"),),
         "tensor_parallel": (("trtllm_parallel_config_info", "tensor_parallel_size"),),

@@ -27,6 +27,7 @@ def _backend(metric: Metric[Any], family: str, which: str, **fixed: str) -> Rule
 
 
 DIALECT = PageDialect(
+    about=__doc__,
     name="triton",
     title="Triton",
     prefixes=("nv_inference_", "nv_trt_llm_"),

@@ -142,6 +142,7 @@ _TRANSFERS = (
 )
 
 DIALECT = PageDialect(
+    about=__doc__,
     name="vllm",
     title="vLLM",
     prefixes=("vllm:",),

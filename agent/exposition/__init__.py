@@ -160,7 +160,7 @@ class _Reading:
             text, _, value = line.rpartition(" ")
             key = known.get(text)
             try:
-                if key is not None and before < most and len(line) <= longest:
+                if key is not None and before < most and len(line) <= longest and "\t" not in value:
                     self._add(text, key, number(value))
                 else:
                     self._line(line.strip(" \t\r"))
