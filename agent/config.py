@@ -165,6 +165,21 @@ class EngineCollectors(Section, frozen=True, kw_only=True):
     max_page: Size = Size(8 << 20)
 
 
+class NeuronCollector(Section, frozen=True, kw_only=True):
+    """Where AWS's `neuron-monitor` is read: a command that is run, or a file that it writes to. Off without either."""
+
+    command: tuple[str, ...] = ()
+    file: str = ""
+
+
+class GroqCollector(Section, frozen=True, kw_only=True):
+    """Groq's metrics of an organization, for enterprise customers. Off without a file that holds the API key."""
+
+    token_file: str = ""
+    endpoint: str = "https://api.groq.com/v1/metrics/prometheus"
+    interval: Duration = Duration(60)
+
+
 class Collectors(Section, frozen=True, kw_only=True):
     """What is read on this machine."""
 
@@ -172,15 +187,22 @@ class Collectors(Section, frozen=True, kw_only=True):
     energy: EnergyCollector = msgspec.field(default_factory=EnergyCollector)
     engines: EngineCollectors = msgspec.field(default_factory=EngineCollectors)
     nic: NicCollectors = msgspec.field(default_factory=NicCollectors)
+    neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
+    groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 
 
 class Engine(Section, frozen=True, kw_only=True):
-    """A serving engine that is named instead of found."""
+    """A serving engine that is named instead of found.
+
+    `forward_pass_files` and `request_trace_files` are patterns of the trace files that Dynamo writes.
+    """
 
     name: str
     service_name: str | None = None
     metrics_url: PageUrl | None = None
     gpus: tuple[str | int, ...] = ()
+    forward_pass_files: tuple[str, ...] = ()
+    request_trace_files: tuple[str, ...] = ()
 
 
 class Requests(Section, frozen=True, kw_only=True):

@@ -105,6 +105,16 @@ def test_the_contract_is_accepted_and_is_what_the_defaults_are(tmp_path: Path) -
             "engines: [{ name: a, metrics_url: 'http://a/m' }, { name: b, metrics_url: 'http://a/m' }]",
             "engines: two engines have the same metrics_url",
         ),
+        (
+            "engines: [{ name: a, forward_pass_files: [dynamo-fpm.*] }]",
+            "engines[0].forward_pass_files: `dynamo-fpm.*` must begin with /",
+        ),
+        (
+            "collectors: { neuron: { command: [neuron-monitor], file: /a } }",
+            "collectors.neuron: either command or file",
+        ),
+        ("collectors: { groq: { endpoint: 'http://example.com' } }", "collectors.groq.endpoint: `http://example.com`"),
+        ("collectors: { groq: { interval: 1s } }", "collectors.groq.interval: 1s is too short; at least 15s"),
         ("- 1", "must be a mapping of keys, is a list"),
         ("a: [", "is no YAML: "),
         ("listen: 2026-99-99", "is no YAML: month must be in 1..12"),
@@ -147,6 +157,7 @@ def test_an_unknown_key_is_a_mistake_in_every_section(path: tuple[str, ...], tmp
         ("collectors.gpu.processes_interval", 200),
         ("collectors.engines.interval", 200),
         ("collectors.engines.timeout", 100),
+        ("collectors.groq.interval", 15_000),
         ("exporters.otlp.interval", 100),
     ],
 )

@@ -22,6 +22,7 @@ from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Topology, gpus_of, holders_of
 from agent.receivers.kept import KeptMetrics
 from agent.receivers.otlp import Messages, OtlpReceiver, Signal
+from agent.requests import Request
 from agent.scraping.collector import Served
 from agent.scraping.search import Feeds
 from agent.service import Server
@@ -54,9 +55,15 @@ class Receiving:
     """Everything that OTLP which comes in goes through. Starts and stops like a server."""
 
     def __init__(
-        self, config: Config, snapshots: Snapshots, timeline: Timeline, clock: Clock, token: str | None
+        self,
+        config: Config,
+        snapshots: Snapshots,
+        timeline: Timeline,
+        clock: Clock,
+        token: str | None,
+        told: Callable[[Request], Request] = lambda request: request,
     ) -> None:
-        """Bind the receivers' addresses. Raises ConfigError."""
+        """Bind the receivers' addresses. `told` adds to requests what others than spans tell. Raises ConfigError."""
         self._clock = clock
         self._forwards = _forwards(config, clock)
         self._kept = KeptMetrics(threading.Lock())
@@ -72,7 +79,7 @@ class Receiving:
         )
         self._rebalanced = clock.monotonic_ns()
         self._pipeline = Pipeline(
-            Reader(limits.tenant_attributes),
+            Reader(limits.tenant_attributes, told),
             self._topology,
             self._metrics,
             timeline,

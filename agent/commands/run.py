@@ -81,8 +81,8 @@ def _simulated(clock: Clock) -> "SimulatedEngines":
 
 def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
     from agent.collectors.own import OwnProcesses  # noqa: PLC0415 - loaded while the reader starts
+    from agent.commands.feeding import Feeding  # noqa: PLC0415 - as above
     from agent.commands.receiving import Receiving  # noqa: PLC0415 - as above
-    from agent.commands.scraping import engine_collector  # noqa: PLC0415 - as above
     from agent.scheduler import HostCollector, Scheduler  # noqa: PLC0415 - as above
     from agent.service import Pusher, Service  # noqa: PLC0415 - as above
     from exporters.http import HttpInterface  # noqa: PLC0415 - as above
@@ -99,8 +99,10 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         settings = OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp))
         pushers.append(OtlpMetrics(settings, resource, clock, view.snapshot))
     otlp = config.receivers.otlp
-    receiving = Receiving(config, snapshots, timeline, clock, _token("receivers.otlp.security", otlp.security))
-    engines = engine_collector(config, receiving, snapshots, timeline, clock)
+    feeding = Feeding(config, snapshots, timeline, clock)
+    token = _token("receivers.otlp.security", otlp.security)
+    receiving = Receiving(config, snapshots, timeline, clock, token, feeding.told)
+    engines = feeding.scraping(receiving)
     reloading = _Reloading(load, config, supervisor, interface, demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS
 
@@ -125,6 +127,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
             HostCollector("agent", 1.0, agent_samples),
             HostCollector("requests", 1.0, receiving.request_samples),
             HostCollector("process", 5.0, processes.read),
+            *feeding.collectors,
         ],
         snapshots,
         clock,
@@ -137,7 +140,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         )
         if receiving.grpc:
             demo.start(f"http://{receiving.grpc}")
-    parts: list[Pusher] = list(pushers)
+    parts: list[Pusher] = [*pushers, *feeding.parts]
     service = Service(
         supervisor,
         scheduler,
@@ -250,6 +253,8 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("receivers", old.receivers, new.receivers),
             ("engines", old.engines, new.engines),
             ("collectors.engines", old.collectors.engines, new.collectors.engines),
+            ("collectors.neuron", old.collectors.neuron, new.collectors.neuron),
+            ("collectors.groq", old.collectors.groq, new.collectors.groq),
             ("requests", old.requests, new.requests),
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
             ("exporters.traces", old.exporters.traces, new.exporters.traces),

@@ -100,14 +100,15 @@ class Behind:
 
 
 @contextmanager
-def behind(mock_nvml: MockNvml, folder: Path) -> Iterator[Behind]:
-    """Run them. The agent looks every second for the processes that hold GPUs."""
+def behind(mock_nvml: MockNvml, folder: Path, **sections: Any) -> Iterator[Behind]:
+    """Run them. The agent looks every second for the processes that hold GPUs; `sections` are of its configuration."""
     control = ControlFile(folder / "nvml.control")
     control.set(gpus=GPUS)
     with Collector().running() as collector:
         settings = {
             "exporters": {"traces": {"endpoint": collector.endpoint}},
             "collectors": {"gpu": {"processes_interval": "1s"}},
+            **sections,
         }
         (folder / "joulespan.yaml").write_text(json.dumps(settings))
         receivers = {name: f"127.0.0.1:{free_port()}" for name in ("otlp_grpc", "otlp_http")}

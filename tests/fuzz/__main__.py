@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tests.fuzz --seconds 60`: hostile requests and pages, made of good ones, against what reads them.
+"""`python -m tests.fuzz --seconds 60`: hostile requests, pages and lines, made of good ones, against what reads them.
 
 Prints its seed and its rate. A case that breaks a promise is written to a file: `--repeat FILE` sends it again.
 """
@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Protocol
 
 from agent.system.memory import give_back
+from tests.fuzz.lines import Parsing
 from tests.fuzz.otlp import MOST, Taking, corpus
 from tests.fuzz.pages import Reading
 from tests.fuzz.sockets import Sending
@@ -23,7 +24,7 @@ from tests.receivers.serving import serving
 _GROWTH = 48 << 20
 """Bytes of memory that a run may take beyond its first fifth."""
 _ROUND = 50
-_SHARES = {"taking": 0.5, "sending": 0.25, "reading": 0.25}
+_SHARES = {"taking": 0.4, "sending": 0.25, "reading": 0.2, "parsing": 0.15}
 """Shares of the time, not of the cases: one over a socket takes longer."""
 
 
@@ -57,7 +58,8 @@ def main() -> int:
         taking = Taking(Random(seed), bodies)
         sending = Sending(Random(seed + 1), bodies, served)
         reading = Reading(Random(seed + 2))
-        targets: dict[str, Target] = {"taking": taking, "sending": sending, "reading": reading}
+        parsing = Parsing(Random(seed + 3))
+        targets: dict[str, Target] = {"taking": taking, "sending": sending, "reading": reading, "parsing": parsing}
         try:
             if arguments.repeat:
                 case = json.loads(arguments.repeat.read_text())
@@ -74,6 +76,7 @@ def main() -> int:
         f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}, "
         f"samples read {reading.samples}; the servers still answer"
     )
+    print(f"lines: read {parsing.read}, refused {parsing.refused}")
     return 0
 
 
