@@ -178,6 +178,7 @@ class Ledger:
         margin = max(1, round(_MARGIN / self.step))
         wide = Steps(steps.first - margin, steps.last + margin, self.step)
         pages = pages_of(self._timeline, book.key.name, self.origin, wide)
+        book.looked(pages)
         found = load(wide, book.work, pages, book.hidden).cut(margin, margin + steps.length)
         return found._replace(iterations=found.iterations + _LEAST)
 
@@ -280,7 +281,7 @@ class Ledger:
     def _finish(self, book: Book) -> list[Shares]:
         """Take out the requests that are divided to the end."""
         done = book.finish(self.closed * self.step, _MARGIN)
-        return [settled(done, self.fit(book.key))] if done.rows else []
+        return [settled(done, self.fit(book.key), book.method)] if done.rows else []
 
 
 def _fresh(number: NDArray[np.int64], kind: NDArray[np.int64], work: Work, known_since: float) -> Open:
