@@ -36,7 +36,7 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
     "collectors.gpu.processes_interval": (lambda config: config.collectors.gpu.processes_interval, 0.2),
     "collectors.engines.interval": (lambda config: config.collectors.engines.interval, 0.2),
     "collectors.engines.timeout": (lambda config: config.collectors.engines.timeout, 0.1),
-    # Groq's rates are over 5 minutes, and there are ten questions.
+    # Groq's rates are over 5 minutes, and there are eleven questions.
     "collectors.groq.interval": (lambda config: config.collectors.groq.interval, 15),
     "exporters.otlp.interval": (_push_interval, 0.1),
 }
