@@ -12,6 +12,7 @@ import msgspec
 
 from agent.catalogue import own, requests
 from agent.clock import NS, Clock
+from agent.commands.dividing import Dividing
 from agent.config import Config
 from agent.dialects.reading import Reader
 from agent.entities import EngineGpu, Queue, Receiver, ReceiverRefusal
@@ -62,8 +63,13 @@ class Receiving:
         clock: Clock,
         token: str | None,
         told: Callable[[Request], Request] = lambda request: request,
+        *,
+        demo: bool = False,
     ) -> None:
-        """Bind the receivers' addresses. `told` adds to requests what others than spans tell. Raises ConfigError."""
+        """Bind the receivers' addresses. `told` adds to requests what others than spans tell. Raises ConfigError.
+
+        Nothing that is learnt of a `demo` is kept.
+        """
         self._clock = clock
         self._forwards = _forwards(config, clock)
         self._kept = KeptMetrics(threading.Lock())
@@ -78,15 +84,17 @@ class Receiving:
             limits.max_engines, limits.max_models, limits.max_tenants, guard=threading.Lock()
         )
         self._rebalanced = clock.monotonic_ns()
+        self._dividing = Dividing(config, snapshots, timeline, self._metrics, clock, keep=not demo)
+        forwards = {signal.name.lower(): forward for signal, forward in self._forwards.items()}
         self._pipeline = Pipeline(
             Reader(limits.tenant_attributes, told),
             self._topology,
             self._metrics,
             timeline,
             clock,
-            onward=Onward(**{signal.name.lower(): forward for signal, forward in self._forwards.items()}),
+            attribution=self._dividing.make,
+            onward=Onward(forwards.get("traces"), forwards.get("metrics"), forwards.get("logs"), self._keep),
             capacity=config.receivers.otlp.queue,
-            keep=self._keep,
         )
         self._receiver = OtlpReceiver(self._pipeline, config.receivers.otlp.max_message, threading.Lock)
         self.engines: Callable[[], Mapping[str, Served]] = dict
@@ -114,6 +122,7 @@ class Receiving:
         """Take nothing more, then send on what is here, within about three seconds."""
         await asyncio.gather(*(server.stop() for server in self._servers))
         await asyncio.to_thread(self._pipeline.stop, _GRACE)
+        await asyncio.to_thread(self._dividing.keep)
         await asyncio.gather(*(asyncio.to_thread(forward.stop, _GRACE) for forward in self._forwards.values()))
 
     def request_samples(self) -> Iterator[Sample | Distribution]:
@@ -122,6 +131,7 @@ class Receiving:
         if now - self._rebalanced > _REBALANCE:
             self._rebalanced = now
             self._metrics.rebalance()
+        self._dividing.tick()
         yield from self._pipeline.samples()
         yield own.QUEUE_DROPPED(Queue("placements"), self._topology.forgotten)
         # One series for an engine on a GPU, however many of its processes tell of it in different ways.
@@ -150,6 +160,7 @@ class Receiving:
             yield from forward.samples()
             for (receiver, outcome, reason), number in forward.tally().items():
                 yield _COUNTERS[signal](Receiver(receiver, outcome, reason), number)
+        yield from self._dividing.samples()
         yield own.QUEUE_FILL(Queue("received_metrics"), self._kept.fill)
         yield own.QUEUE_DROPPED(Queue("received_metrics"), self._kept.dropped)
 

@@ -101,7 +101,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     otlp = config.receivers.otlp
     feeding = Feeding(config, snapshots, timeline, clock)
     token = _token("receivers.otlp.security", otlp.security)
-    receiving = Receiving(config, snapshots, timeline, clock, token, feeding.told)
+    receiving = Receiving(config, snapshots, timeline, clock, token, feeding.told, demo=demo is not None)
     engines = feeding.scraping(receiving)
     reloading = _Reloading(load, config, supervisor, interface, demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS
@@ -259,7 +259,8 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
             ("exporters.traces", old.exporters.traces, new.exporters.traces),
             ("exporters.logs", old.exporters.logs, new.exporters.logs),
-            ("attribution.retention", old.attribution.retention, new.attribution.retention),
+            ("attribution", old.attribution, new.attribution),
+            ("state_directory", old.state_directory, new.state_directory),
             ("collectors.gpu.kernel_log", old.collectors.gpu.kernel_log, new.collectors.gpu.kernel_log),
         )
         if before != after

@@ -35,11 +35,11 @@ class Accounts(NamedTuple):
 class Device:
     """A GPU."""
 
-    def __init__(self, meter: Meter) -> None:
-        """Read it with this meter."""
+    def __init__(self, meter: Meter, idle_watts: float | None = None) -> None:
+        """Read it with this meter. `idle_watts` is what it was seen to draw when idle, in an earlier life."""
         self.meter = meter
         self.measured = self.attributed = self.idle = self.unattributed = 0.0
-        self._rests: deque[float] = deque(maxlen=_RESTS)
+        self._rests: deque[float] = deque([] if idle_watts is None else [idle_watts], maxlen=_RESTS)
 
     @property
     def idle_watts(self) -> float | None:
@@ -53,7 +53,8 @@ class Device:
         self.measured += measured + metered.missed
         self.idle += idle
         self.unattributed += unclaimed + metered.missed
-        self.attributed += measured - idle - unclaimed - held
+        # Rounding aside, all these only grow.
+        self.attributed += max(0.0, measured - idle - unclaimed - held)
 
     def rest(self, steps: Steps, metered: Metered, quiet: NDArray[np.bool_]) -> None:
         """Learn from windows in which nothing ran what it draws then."""
