@@ -87,8 +87,8 @@ def _timeline(seconds: float, rate: float) -> Timeline:
         for step, value in enumerate(joules.tolist()):
             found.append(Source("gpu_energy", gpu.id), series, int(step * _STEP * NS), (value,))
     kinds = [TOKENS.series(EngineTokens("engine", "m", kind)) for kind in ("input", "cached", "output")]
-    series = (REQUESTS_RUNNING.series(EngineModel("engine", "m")), ITERATIONS.series(Engine("engine")), *kinds)
+    page = (REQUESTS_RUNNING.series(EngineModel("engine", "m")), ITERATIONS.series(Engine("engine")), *kinds)
     for second in range(int(seconds) + 1):
         row = (rate * _LENGTH, second * 40, second * rate * 900, second * rate * 600, second * rate * 320)
-        found.append(Source("engines", "engine"), series, second * NS, row)
+        found.append(Source("engines", "engine"), page, second * NS, row)
     return found
