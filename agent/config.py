@@ -3,6 +3,7 @@
 
 import math
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -10,6 +11,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})")
 _SHIFTS = {"KiB": 10, "MiB": 20, "GiB": 30}
+_PAGE = re.compile(r"[!-~]{1,2048}")
 _SIZE = re.compile(r"([0-9]{1,6}) ?(KiB|MiB|GiB)")
 
 
@@ -74,6 +76,28 @@ class Size(int):
         raise ValueError(message)
 
 
+class PageUrl(str):
+    """The URL of a page, http://HOST:PORT/PATH or https, without credentials: they are never sent."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: object) -> "PageUrl":
+        """Read a URL. Raises ValueError."""
+        try:
+            parts = urlsplit(str(text).strip())
+            whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole or not _PAGE.fullmatch(str(text).strip()):
+            message = f"`{text}` is no page: write http://HOST:PORT/metrics, other characters as %XX"
+            raise ValueError(message)
+        if parts.username is not None or parts.password is not None:
+            message = "a URL with a name or password in it: they are never sent"
+            raise ValueError(message)
+        return cls(str(text).strip())
+
+
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The root of every part of the configuration."""
 
@@ -129,21 +153,56 @@ class NicCollectors(Section, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
 
 
+class EngineCollectors(Section, frozen=True, kw_only=True):
+    """How engines are found, and how often their own metrics are scraped.
+
+    `timeout` is of one whole answer, `max_page` of one uncompressed.
+    """
+
+    interval: Duration = Duration(1)
+    discover: bool = True
+    timeout: Duration = Duration(3)
+    max_page: Size = Size(8 << 20)
+
+
+class NeuronCollector(Section, frozen=True, kw_only=True):
+    """Where AWS's `neuron-monitor` is read: a command that is run, or a file that it writes to. Off without either."""
+
+    command: tuple[str, ...] = ()
+    file: str = ""
+
+
+class GroqCollector(Section, frozen=True, kw_only=True):
+    """Groq's metrics of an organization, for enterprise customers. Off without a file that holds the API key."""
+
+    token_file: str = ""
+    endpoint: str = "https://api.groq.com/v1/metrics/prometheus"
+    interval: Duration = Duration(60)
+
+
 class Collectors(Section, frozen=True, kw_only=True):
     """What is read on this machine."""
 
     gpu: GpuCollectors = msgspec.field(default_factory=GpuCollectors)
     energy: EnergyCollector = msgspec.field(default_factory=EnergyCollector)
+    engines: EngineCollectors = msgspec.field(default_factory=EngineCollectors)
     nic: NicCollectors = msgspec.field(default_factory=NicCollectors)
+    neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
+    groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 
 
 class Engine(Section, frozen=True, kw_only=True):
-    """A serving engine that is named instead of found."""
+    """A serving engine that is named instead of found.
+
+    `forward_pass_files` and `request_trace_files` are patterns of the trace files that Dynamo writes.
+    """
 
     name: str
     service_name: str | None = None
-    metrics_url: str | None = None
+    metrics_url: PageUrl | None = None
     gpus: tuple[str | int, ...] = ()
+    forward_pass_files: tuple[str, ...] = ()
+    request_trace_files: tuple[str, ...] = ()
 
 
 class Requests(Section, frozen=True, kw_only=True):

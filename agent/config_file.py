@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from agent.config import Address, Config, Duration, Engine, OptionalAddress, Section, Size
+from agent.config import Address, Config, Duration, Engine, OptionalAddress, PageUrl, Section, Size
 from agent.errors import ConfigError
 
 _PREFIX = "JOULESPAN_"
@@ -34,6 +34,10 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
     "collectors.gpu.interval": (lambda config: config.collectors.gpu.interval, 0.2),
     "collectors.gpu.slow_interval": (lambda config: config.collectors.gpu.slow_interval, 0.2),
     "collectors.gpu.processes_interval": (lambda config: config.collectors.gpu.processes_interval, 0.2),
+    "collectors.engines.interval": (lambda config: config.collectors.engines.interval, 0.2),
+    "collectors.engines.timeout": (lambda config: config.collectors.engines.timeout, 0.1),
+    # Groq's rates are over 5 minutes, and there are eleven questions.
+    "collectors.groq.interval": (lambda config: config.collectors.groq.interval, 15),
     "exporters.otlp.interval": (_push_interval, 0.1),
 }
 
@@ -90,7 +94,7 @@ def _convert(tree: dict[str, Any], where: str) -> Config:
 
 
 def _decode(kind: type[Any], value: object) -> object:
-    if kind in (Duration, Address, OptionalAddress, Size):
+    if kind in (Duration, Address, OptionalAddress, Size, PageUrl):
         return kind.parse(value)
     raise NotImplementedError(kind)
 
@@ -168,7 +172,7 @@ def _from_text(key: str, text: str) -> object:
     if lowered in ("true", "false"):
         return lowered == "true"
     last = key.rpartition(".")[2]
-    if last in ("include", "exclude", "tenant_attributes"):
+    if last in ("include", "exclude", "tenant_attributes", "command"):
         return [part.strip() for part in text.split(",") if part.strip()]
     if last == "headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
@@ -202,3 +206,20 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     names = [engine.name for engine in config.engines]
     if len(names) != len(set(names)):
         yield "engines: two engines have the same name"
+    pages = [engine.metrics_url for engine in config.engines if engine.metrics_url]
+    if len(pages) != len(set(pages)):
+        yield "engines: two engines have the same metrics_url"
+    yield from _files(config)
+
+
+def _files(config: Config) -> Iterator[str]:
+    for number, engine in enumerate(config.engines):
+        for key in ("forward_pass_files", "request_trace_files"):
+            for pattern in getattr(engine, key):
+                if not pattern.startswith("/"):
+                    yield f"engines[{number}].{key}: `{_line(pattern)}` must begin with /"
+    neuron, groq = config.collectors.neuron, config.collectors.groq
+    if neuron.command and neuron.file:
+        yield "collectors.neuron: either command or file"
+    if not groq.endpoint.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        yield f"collectors.groq.endpoint: `{_line(groq.endpoint)}` must begin with https://, the API key is sent there"

@@ -346,6 +346,7 @@ class Engine(NamedTuple):
     """A serving engine."""
 
     engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    rank: Annotated[str | None, Attr("engine.rank", "Data-parallel rank, where the engine has several")] = None
 
 
 class CalibratedEngine(NamedTuple):
@@ -378,6 +379,7 @@ class EngineModel(NamedTuple):
 
     engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
     model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")] = None
+    rank: Annotated[str | None, Attr("engine.rank", "Data-parallel rank, where the engine has several")] = None
 
 
 class EngineTokens(NamedTuple):
@@ -389,6 +391,7 @@ class EngineTokens(NamedTuple):
         str,
         Attr("gen_ai.token.type", "input: computed by prefill; cached: prompt tokens not computed; output"),
     ]
+    rank: Annotated[str | None, Attr("engine.rank", "Data-parallel rank, where the engine has several")] = None
 
 
 class RequestClass(NamedTuple):
@@ -449,6 +452,12 @@ class RequestFinish(NamedTuple):
     finish: Annotated[
         str | None, Attr("finish_reason", "The engine's word, stop, length, abort, …; error where it failed without")
     ] = None
+
+
+class RequestEngine(NamedTuple):
+    """Requests of one engine."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
 
 
 class RequestGap(NamedTuple):

@@ -30,7 +30,8 @@ class Sample(NamedTuple):
 class Exemplar(NamedTuple):
     """One of the observations in a bucket: its value in the metric's unit, when it was made, and its span.
 
-    Ids are lower-case hex: 32 digits of the trace, 16 of the span.
+    Ids are lower-case hex: 32 digits of the trace, 16 of the span. That of the span is empty and the time is 0 where
+    they are not known.
     """
 
     value: float
@@ -42,18 +43,22 @@ class Exemplar(NamedTuple):
 class Distribution(NamedTuple):
     """What a series of a histogram observed since its source began: cumulative in time.
 
-    `counts` are per bucket and not added up, the last is that of infinity, so there is one more than the metric has
-    buckets; `total` is the sum of what was observed, in the metric's unit; there is an exemplar or None per bucket.
+    `counts` are per bucket and not added up, the last is that of infinity, so there is one more than it has buckets;
+    `total` is the sum of what was observed, in the metric's unit; there is an exemplar or None per bucket. `bounds`
+    are the upper bounds of its buckets where the source chose them, None where they are the metric's.
     """
 
     series: Series
     counts: Sequence[int]
     total: float
     exemplars: Sequence[Exemplar | None]
+    bounds: tuple[float, ...] | None = None
 
     @property
     def buckets(self) -> tuple[float, ...]:
         """The upper bounds of its buckets, without infinity."""
+        if self.bounds is not None:
+            return self.bounds
         metric = self.series.metric
         assert isinstance(metric, Histogram)
         return metric.buckets
@@ -130,25 +135,33 @@ class Counter(Metric[E]):
 
 
 class Histogram(Metric[E]):
-    """A distribution of values, with the upper bounds of its buckets."""
+    """A distribution of values, with the upper bounds of its buckets, unless each source chooses its own."""
 
     prometheus_type = "histogram"
 
-    def __init__(self, name: str, unit: Unit, entity: type[E], brief: str, buckets: tuple[float, ...]) -> None:
-        """Define a histogram; `buckets` are ascending upper bounds in its unit, without infinity."""
+    def __init__(self, name: str, unit: Unit, entity: type[E], brief: str, buckets: tuple[float, ...] = ()) -> None:
+        """Define a histogram; `buckets` are ascending upper bounds in its unit, without infinity.
+
+        Without any, every distribution brings its own.
+        """
         super().__init__(name, unit, entity, brief)
         self.buckets = buckets
 
     def distribution(
-        self, entity: E, counts: Sequence[int], total: float, exemplars: Sequence[Exemplar | None] = ()
+        self,
+        entity: E,
+        counts: Sequence[int],
+        total: float,
+        exemplars: Sequence[Exemplar | None] = (),
+        bounds: tuple[float, ...] | None = None,
     ) -> Distribution:
         """Say what was observed of this entity; see Distribution. Raises ValueError where the buckets do not fit."""
-        wanted = len(self.buckets) + 1
+        wanted = len(self.buckets if bounds is None else bounds) + 1
         exemplars = exemplars or (None,) * wanted
         if (len(counts), len(exemplars)) != (wanted, wanted):
             message = f"{self.name}: {len(counts)} counts and {len(exemplars)} exemplars for {wanted} buckets"
             raise ValueError(message)
-        return Distribution(self.series(entity), counts, total, exemplars)
+        return Distribution(self.series(entity), counts, total, exemplars, bounds)
 
 
 def prometheus_name(name: str, unit: Unit, kind: type[Metric[Any]]) -> str:

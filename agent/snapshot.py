@@ -20,13 +20,13 @@ class Batch(NamedTuple):
 
     `series` is the same object as long as the source names the same series, so that work can be kept per layout.
     The series of histograms are not in it: they are in `distributions`, of which each may be the object that it was
-    in the batch before, when nothing was observed since.
+    in the batch before, when nothing was observed since, and which may be made when they are first looked at.
     """
 
     series: tuple[Series, ...]
     values: Sequence[float | None]
     time: int
-    distributions: tuple[Distribution, ...] = ()
+    distributions: Sequence[Distribution] = ()
 
     def samples(self) -> Iterator[Sample]:
         """Give the samples that have a value."""

@@ -29,6 +29,8 @@ class Unit(Enum):
     PACKETS = ("{packet}", "", "short")
     TOKENS = ("{token}", "", "short")
     REQUESTS = ("{request}", "", "short")
+    REQUESTS_PER_SECOND = ("{request}/s", "per_second", "reqps")
+    TOKENS_PER_SECOND = ("{token}/s", "per_second", "cps")
     ITERATIONS = ("{iteration}", "", "short")
     SPANS = ("{span}", "", "short")
     POINTS = ("{point}", "", "short")
@@ -36,6 +38,8 @@ class Unit(Enum):
     ROWS = ("{row}", "", "short")
     PAGES = ("{page}", "", "short")
     LANES = ("{lane}", "", "short")
+    BLOCKS = ("{block}", "", "short")
+    OPERATIONS = ("{operation}", "", "short")
 
     @property
     def ucum(self) -> str:

@@ -95,24 +95,25 @@ def _typed(metric: Metric[Any], points: list[sdk.NumberDataPoint]) -> sdk.Sum | 
 
 
 def _histogram(point: HistogramPoint) -> sdk.HistogramDataPoint:
-    (_, counts, total, exemplars), named, start, time = point
+    told, named, start, time = point
     return sdk.HistogramDataPoint(
         named,
         start,
         time,
-        point.distribution.observations,
-        total,
-        counts,
-        point.distribution.buckets,
+        told.observations,
+        told.total,
+        told.counts,
+        told.buckets,
         min=None,  # type: ignore[arg-type]  # optional in OTLP, and left out when None
         max=None,  # type: ignore[arg-type]
-        exemplars=[_exemplar(one) for one in exemplars if one],
+        exemplars=[_exemplar(one) for one in told.exemplars if one],
     )
 
 
 def _exemplar(exemplar: Exemplar) -> SdkExemplar:
     value, trace_id, span_id, time = exemplar
-    return SdkExemplar({}, float(value), time, int(span_id, 16), int(trace_id, 16))
+    # An id of zeros is none, to whoever reads it.
+    return SdkExemplar({}, float(value), time, int(span_id or "0", 16), int(trace_id, 16))
 
 
 def _exporter(settings: OtlpSettings, protocol: str, tell: Callable[[str], None]) -> sdk.MetricExporter:

@@ -121,7 +121,8 @@ class PrometheusWriter:
         for one in distributions:
             kept = before.get(one.series)
             if kept is None or kept.distribution is not one:
-                kept = _Histogram(one, _template(one) if kept is None else kept.template, {})
+                same = kept is not None and kept.distribution.buckets == one.buckets
+                kept = _Histogram(one, kept.template if kept is not None and same else _template(one), {})
                 for form in self._asked:
                     kept.text(form)
             found[one.series] = kept
@@ -168,7 +169,7 @@ def _template(distribution: Distribution) -> bytes:
 
 
 def _histogram_text(template: bytes, distribution: Distribution, form: Format) -> bytes:
-    _, counts, total, exemplars = distribution
+    counts, total, exemplars = distribution.counts, distribution.total, distribution.exemplars
     told = map(_exemplar, exemplars) if form is Format.OPENMETRICS else [b""] * len(counts)
     up_to = list(accumulate(counts))
     numbers = [one for pair in zip(up_to, told, strict=True) for one in pair]
@@ -181,9 +182,9 @@ def _exemplar(exemplar: Exemplar | None) -> bytes:
     value, trace_id, span_id, time = exemplar
     if len(f"trace_id{trace_id}span_id{span_id}") > _LONGEST_EXEMPLAR:
         return b""
-    labels = _labels((("trace_id", trace_id), ("span_id", span_id)))
-    when = f"{time // NS}.{time % NS // _MS:03d}"
-    return b" # %b %b %b" % (labels.encode("utf-8", "replace"), _number(float(value)), when.encode())
+    labels = _labels((("trace_id", trace_id), ("span_id", span_id))[: 2 if span_id else 1])
+    when = f" {time // NS}.{time % NS // _MS:03d}" if time else ""
+    return b" # %b %b%b" % (labels.encode("utf-8", "replace"), _number(float(value)), when.encode())
 
 
 def _number(value: float | None) -> bytes:

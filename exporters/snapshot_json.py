@@ -15,7 +15,8 @@ def snapshot_json(snapshot: Snapshot, resource: dict[str, str], clock: Clock) ->
     """Write `{"resource", "metrics": [{"name", "unit", "type", "points": [{"attributes", "value", "time"}]}]}`.
 
     Times are seconds since the epoch. A histogram has "bounds" beside its unit, and its points have "count", "sum" and
-    "buckets" for "value": the counts up to each of the bounds and beyond the last, not added up.
+    "buckets" for "value": the counts up to each of the bounds and beyond the last, not added up. Where the source chose
+    the bounds, each point has its own.
     """
     metrics: dict[str, dict[str, Any]] = {}
     for batch in snapshot.batches.values():
@@ -24,8 +25,10 @@ def snapshot_json(snapshot: Snapshot, resource: dict[str, str], clock: Clock) ->
             entry = metrics.get(series.metric.name) or metrics.setdefault(series.metric.name, _entry(series.metric))
             entry["points"].append({"attributes": dict(attributes(series.entity)), "value": value, "time": time})
         for one in batch.distributions:
-            entry = metrics.setdefault(one.series.metric.name, _entry(one.series.metric) | {"bounds": one.buckets})
-            entry["points"].append(_point(one, time))
+            bounds = {"bounds": one.buckets}
+            own = one.bounds is not None
+            entry = metrics.setdefault(one.series.metric.name, _entry(one.series.metric) | ({} if own else bounds))
+            entry["points"].append(_point(one, time) | (bounds if own else {}))
     return msgspec.json.encode({"resource": resource, "metrics": list(metrics.values())})
 
 

@@ -93,6 +93,28 @@ def test_the_contract_is_accepted_and_is_what_the_defaults_are(tmp_path: Path) -
         ("exporters: { otlp: { queue: 1 } }", "exporters.otlp.queue: must be at least 2"),
         ("web: { certificate: a.pem }", "web: certificate and key go together"),
         ("engines: [{ name: a }, { name: a }]", "engines: two engines have the same name"),
+        ("engines: [{ name: a, metrics_url: 127.0.0.1:8000 }]", "engines[0].metrics_url: `127.0.0.1:8000` is no page"),
+        ("engines: [{ name: a, metrics_url: 'ftp://a/m' }]", "engines[0].metrics_url: `ftp://a/m` is no page"),
+        ("engines: [{ name: a, metrics_url: 'http://a:x/m' }]", "engines[0].metrics_url: `http://a:x/m` is no page"),
+        ("engines: [{ name: a, metrics_url: 'http://a/ü' }]", "engines[0].metrics_url: `http://a/ü` is no page"),
+        (
+            "engines: [{ name: a, metrics_url: 'http://me:pw@a/m' }]",
+            "engines[0].metrics_url: a URL with a name or password in it: they are never sent",
+        ),
+        (
+            "engines: [{ name: a, metrics_url: 'http://a/m' }, { name: b, metrics_url: 'http://a/m' }]",
+            "engines: two engines have the same metrics_url",
+        ),
+        (
+            "engines: [{ name: a, forward_pass_files: [dynamo-fpm.*] }]",
+            "engines[0].forward_pass_files: `dynamo-fpm.*` must begin with /",
+        ),
+        (
+            "collectors: { neuron: { command: [neuron-monitor], file: /a } }",
+            "collectors.neuron: either command or file",
+        ),
+        ("collectors: { groq: { endpoint: 'http://example.com' } }", "collectors.groq.endpoint: `http://example.com`"),
+        ("collectors: { groq: { interval: 1s } }", "collectors.groq.interval: 1s is too short; at least 15s"),
         ("- 1", "must be a mapping of keys, is a list"),
         ("a: [", "is no YAML: "),
         ("listen: 2026-99-99", "is no YAML: month must be in 1..12"),
@@ -133,6 +155,9 @@ def test_an_unknown_key_is_a_mistake_in_every_section(path: tuple[str, ...], tmp
         ("collectors.gpu.interval", 200),
         ("collectors.gpu.slow_interval", 200),
         ("collectors.gpu.processes_interval", 200),
+        ("collectors.engines.interval", 200),
+        ("collectors.engines.timeout", 100),
+        ("collectors.groq.interval", 15_000),
         ("exporters.otlp.interval", 100),
     ],
 )
@@ -274,6 +299,14 @@ def test_a_size_is_a_whole_number_with_its_unit(number: int, unit: str) -> None:
 def test_what_is_no_size_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is no size: write a whole number with its unit"):
         Size.parse(value)
+
+
+def test_engines_are_found_and_scraped_each_second_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    engines = load(None, {}).collectors.engines
+    assert (engines.discover, engines.interval, engines.timeout, engines.max_page) == (True, 1.0, 3.0, 8 << 20)
+    given = "collectors: { engines: { discover: false, interval: 5s, timeout: 1s, max_page: 1MiB } }"
+    engines = written(tmp_path, given).collectors.engines
+    assert (engines.discover, engines.interval, engines.timeout, engines.max_page) == (False, 5.0, 1.0, 1 << 20)
 
 
 def test_an_empty_address_switches_a_receiver_off() -> None:

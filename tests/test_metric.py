@@ -21,6 +21,7 @@ EVERY = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 ENTITIES = sorted({metric.entity for metric in METRICS.values()}, key=lambda kind: kind.__name__)
 HARDWARE = {"hw.id", "hw.type", "hw.name"}
 ENGINE = {"engine", "gen_ai.request.model"}
+RANKED = ENGINE | {"engine.rank"}
 REQUEST = ENGINE | {"tenant"}
 
 
@@ -95,11 +96,11 @@ def test_no_two_metrics_give_series_of_the_same_name() -> None:
         ("joulespan.gpu.xid", Counter, "{event}", {"xid"}),
         ("joulespan.gpu.xid.last_seen", Gauge, "s", {"xid"}),
         ("joulespan.gpu.throttle.duration", Counter, "s", {"reason"}),
-        ("joulespan.engine.requests.running", Gauge, "{request}", ENGINE),
-        ("joulespan.engine.requests.waiting", Gauge, "{request}", ENGINE),
-        ("joulespan.engine.kv_cache.utilization", Gauge, "1", ENGINE),
-        ("joulespan.engine.tokens", Counter, "{token}", ENGINE | {"gen_ai.token.type"}),
-        ("joulespan.engine.iterations", Counter, "{iteration}", {"engine"}),
+        ("joulespan.engine.requests.running", Gauge, "{request}", RANKED),
+        ("joulespan.engine.requests.waiting", Gauge, "{request}", RANKED),
+        ("joulespan.engine.kv_cache.utilization", Gauge, "1", RANKED),
+        ("joulespan.engine.tokens", Counter, "{token}", RANKED | {"gen_ai.token.type"}),
+        ("joulespan.engine.iterations", Counter, "{iteration}", {"engine", "engine.rank"}),
         ("joulespan.energy.measured", Counter, "J", set()),
         ("joulespan.energy.idle", Counter, "J", set()),
         ("joulespan.energy.unattributed", Counter, "J", set()),
@@ -194,3 +195,7 @@ def test_a_distribution_fits_the_buckets_of_its_metric_and_adds_up_what_was_obse
         REQUEST_DURATION.distribution(entity, counts[1:], 7.5)
     with pytest.raises(ValueError, match="15 counts and 1 exemplars for 15 buckets"):
         REQUEST_DURATION.distribution(entity, counts, 7.5, [None])
+    foreign = REQUEST_DURATION.distribution(entity, [1, 2, 3], 7.5, (), (0.5, 1.0))
+    assert (foreign.observations, foreign.buckets, foreign.exemplars) == (6, (0.5, 1.0), (None,) * 3)
+    with pytest.raises(ValueError, match="3 counts and 2 exemplars for 2 buckets"):
+        REQUEST_DURATION.distribution(entity, [1, 2, 3], 7.5, (), (0.5,))

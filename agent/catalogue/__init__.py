@@ -8,10 +8,24 @@ Names, units and attributes are OpenTelemetry's hardware conventions v1.44 where
 from types import ModuleType
 from typing import Any
 
-from agent.catalogue import energy, engine, gpu, health, links, own, requests
+from agent.catalogue import (
+    deployment,
+    energy,
+    engine,
+    gpu,
+    groq,
+    health,
+    links,
+    neuron,
+    own,
+    requests,
+    trace_files,
+)
 from agent.metric import Metric
 
-SECTIONS: tuple[ModuleType, ...] = (gpu, health, links, engine, requests, energy, own)
+SECTIONS: tuple[ModuleType, ...] = (
+    gpu, health, links, engine, deployment, trace_files, requests, neuron, groq, energy, own
+)  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 
 

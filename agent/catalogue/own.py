@@ -16,6 +16,7 @@ from agent.entities import (
     StateWrite,
 )
 from agent.metric import Counter, Gauge, Info, UpDownCounter
+from agent.scrape_entities import EngineProbe, ScrapedEngine, ScrapeFault, ScrapeInfo
 from agent.unit import Unit
 
 BUILD_INFO = Info(
@@ -77,6 +78,29 @@ RECEIVER_LOG_RECORDS = Counter(
 )
 RECEIVER_REFUSALS = Counter(
     "joulespan.receiver.refusals", Unit.REQUESTS, ReceiverRefusal, "Whole requests that were refused, by why."
+)
+ENGINE_UP = Gauge("joulespan.engine.up", Unit.NONE, ScrapedEngine, "1 when the last scrape of the engine succeeded.")
+ENGINE_SCRAPE_INFO = Info("joulespan.engine.scrape.info", ScrapeInfo, "Engines whose metrics are scraped, and where.")
+ENGINE_SCRAPE_DURATION = Gauge(
+    "joulespan.engine.scrape.duration", Unit.SECONDS, ScrapedEngine, "Time the last scrape took, from call to samples."
+)
+ENGINE_SCRAPE_LAST_SUCCESS = Gauge(
+    "joulespan.engine.scrape.last_success", Unit.SECONDS, ScrapedEngine, "Unix time of the last scrape that succeeded."
+)
+ENGINE_SCRAPE_FAILURES = Counter(
+    "joulespan.engine.scrape.failures", Unit.ERRORS, ScrapeFault, "Scrapes that failed, by why."
+)
+ENGINE_SCRAPE_MISSED = Counter(
+    "joulespan.engine.scrape.missed", Unit.EVENTS, ScrapedEngine, "Scrapes left out because one before took too long."
+)
+ENGINE_SCRAPE_DROPPED = Counter(
+    "joulespan.engine.scrape.dropped",
+    Unit.SERIES,
+    ScrapeFault,
+    "Series left out of scraped pages: malformed, or beyond a bound.",
+)
+ENGINE_PROBES = Counter(
+    "joulespan.engine.probes", Unit.REQUESTS, EngineProbe, "Ports asked whether an engine answers there."
 )
 EXPORTER_POINTS = Counter(
     "joulespan.exporter.points", Unit.POINTS, ExporterOutcome, "Points given to an exporter, by what became of them."

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What requests took, from the spans of the engines: each counts once, by the span that tells it whole."""
 
-from agent.entities import Engine, EngineGpu, RequestClass, RequestFinish, RequestGap, RequestName, RequestTokens
+from agent.entities import EngineGpu, RequestClass, RequestEngine, RequestFinish, RequestGap, RequestName, RequestTokens
 from agent.metric import Counter, Histogram, Info
 from agent.unit import Unit
 
@@ -64,7 +64,7 @@ REQUEST_UNMAPPED = Counter(
     "joulespan.request.unmapped", Unit.REQUESTS, RequestGap, "Finished requests whose GPUs are not known."
 )
 REQUEST_REPEATED = Counter(
-    "joulespan.request.repeated", Unit.SPANS, Engine, "Spans of requests that were sent again; each counts once."
+    "joulespan.request.repeated", Unit.SPANS, RequestEngine, "Spans of requests that were sent again; each counts once."
 )
 NAMES_DROPPED = Counter(
     "joulespan.request.names.dropped",

@@ -4,11 +4,12 @@
 import os
 import subprocess
 import sys
+import time
 from typing import Literal
 
 import msgspec
 
-from agent.commands.engines import ADVICE, Engines, ask
+from agent.commands.engines import ADVICE, Engine, Engines, ask
 from agent.config import Address, Config
 from agent.config_file import load
 from agent.errors import ConfigError
@@ -162,7 +163,10 @@ def _listens() -> tuple[Address, list[Finding]]:
 def _sight(*, readable: bool | None) -> list[Finding]:
     if readable is not False:
         return []
-    advice = "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; without them a connection does not lead to the process behind it"
+    advice = (
+        "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; without them a connection does not lead to the process behind it, and "
+        "the metrics of engines that root runs on the host's network are not found: name their metrics_url"
+    )
     return [Finding("hint", "processes: this user may not look into /proc/PID/fd of other users", advice)]
 
 
@@ -170,7 +174,11 @@ def _engines(engines: Engines) -> list[Finding]:
     if engines.error:
         what = f"engines: not known: {engines.agent} (JOULESPAN_LISTEN names another address): {engines.error}"
         return [Finding("hint", what)]
+    failing = [one for one in engines.engines if one.failure]
     return [
+        Finding("broken", f"engines: {one.name}: {one.url} does not give its metrics: {one.failure}", one.advice)
+        for one in failing
+    ] + [
         Finding(
             "hint",
             f"engines: {one.requests} requests of {one.engine} without GPUs: {one.reason}",
@@ -203,10 +211,26 @@ def _print_engines(diagnosis: Diagnosis) -> None:
     print(f"\nengines  as the agent at {known.agent} knows them")
     names = {gpu.uuid: f"gpu{gpu.index}" for gpu in diagnosis.report.gpus}
     for engine in known.engines:
-        gpus = ", ".join(names.get(gpu, gpu) for gpu in engine.gpus)
-        print(f"  {engine.name:<16} {gpus}  by {', '.join(engine.sources)}")
+        gpus = ", ".join(names.get(gpu, gpu) for gpu in engine.gpus) or "no GPU that is known"
+        by = f"  by {', '.join(engine.sources)}" if engine.sources else ""
+        print(f"  {engine.name:<16} {gpus}{by}")
+        if engine.url:
+            print(f"  {'':<16} {_page(engine)}")
     if not known.engines:
         print("  none in the last 15 minutes")
+
+
+def _page(engine: Engine) -> str:
+    """Say what is known of an engine's page, in a line."""
+    kind = engine.kind or "of no kind that is known"
+    models = f" serving {', '.join(engine.models)}" if engine.models else ""
+    scraped = "never scraped" if engine.last_scrape is None else f"last scraped {_ago(engine.last_scrape)}"
+    failure = f", failing: {engine.failure}" if engine.failure else ""
+    return f"{kind}{models} at {engine.url}, found by {engine.found_by}, {scraped}{failure}"
+
+
+def _ago(unix: float) -> str:
+    return f"{max(0.0, time.time() - unix):.0f} s ago"
 
 
 def _summary(group: Group) -> str:

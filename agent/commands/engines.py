@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agent that runs on this node knows of its engines: their GPUs, and the requests it could not place."""
+"""What the agent that runs on this node knows of its engines: GPUs, pages, and the requests it could not place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection, HTTPException
+from typing import Any
 
 import msgspec
 
+from agent.catalogue import own
+from agent.catalogue.engine import REQUESTS_RUNNING
 from agent.catalogue.requests import ENGINE_GPU, REQUEST_UNMAPPED
 from agent.config import Address
+from agent.metric import Metric
 from agent.processors.senders import Reason
 
 _TIMEOUT = 1.0
@@ -32,14 +36,44 @@ ADVICE: dict[str, str] = {
     Reason.BUSY: "spans come on new connections all the time: let the sender keep its connection, or " + _NAME_IT,
 }
 """What to do about each reason for which requests could not be placed."""
+_STATUS = "status_"
+SCRAPE_ADVICE: dict[str, str] = {
+    "refused": "nobody listens there: the engine is gone, or `engines[].metrics_url` names another address",
+    "unreachable": "no way leads there: correct `engines[].metrics_url`, or the name service of this node",
+    "timeout": "the engine hangs, or is too busy to write its page: see its log, or raise `collectors.engines.timeout`",
+    "tls": "its certificate is not good for this node: sign it with an authority that the system trusts",
+    "malformed": "what answers there is no HTTP server, or breaks off: see the engine's log",
+    "too_large": "the page is larger than `collectors.engines.max_page`",
+    "unrecognised": "the page has no metrics of an engine that is known: see docs/engines.md; correct the URL, or "
+    "switch the engine's metrics on",
+    "internal": "a fault of the agent: its log says which; please report it",
+    _STATUS: "the engine answers, but not with its metrics: correct the path, or switch its metrics on",
+}
+"""What to do about each reason for which a page could not be scraped."""
 
 
 class Engine(msgspec.Struct):
-    """An engine: ids of its GPUs and MIG instances, and how they are known."""
+    """An engine: ids of its GPUs and MIG instances, how they are known, and what is known of its page of metrics.
+
+    `url` is that of the page, None where none was found; `failure` is why the last scrape failed, `last_scrape` the
+    unix time of the last that did not.
+    """
 
     name: str
     gpus: list[str]
     sources: list[str]
+    kind: str | None = None
+    models: list[str] = []
+    url: str | None = None
+    found_by: str | None = None
+    last_scrape: float | None = None
+    failure: str | None = None
+
+    @property
+    def advice(self) -> str:
+        """What to do about the failure."""
+        reason = _STATUS if self.failure and self.failure.startswith(_STATUS) else self.failure
+        return SCRAPE_ADVICE.get(reason or "", "this doctor is older than the agent")
 
 
 class Unmapped(msgspec.Struct):
@@ -98,19 +132,36 @@ def engines_in(body: bytes, address: str) -> Engines:
     points = {metric.name: metric.points for metric in msgspec.json.decode(body, type=_Snapshot).metrics}
     return Engines(
         address,
-        engines=_engines(points.get(ENGINE_GPU.name, [])),
+        engines=_engines(points),
         unmapped=sorted(_unmapped(points.get(REQUEST_UNMAPPED.name, [])), key=lambda one: (one.engine, one.reason)),
     )
 
 
-def _engines(points: list[_Point]) -> list[Engine]:
+def _engines(points: Mapping[str, list[_Point]]) -> list[Engine]:
     found: dict[str, Engine] = {}
-    for point in points:
-        engine = found.setdefault(name := point.attributes.get("engine", ""), Engine(name, [], []))
-        for values, key in ((engine.gpus, "hw.id"), (engine.sources, "source")):
-            if (value := point.attributes.get(key)) and value not in values:
-                values.append(value)
+
+    def of(metric: Metric[Any]) -> Iterator[tuple[Engine, _Point]]:
+        for point in points.get(metric.name, []):
+            name = point.attributes.get("engine", "")
+            yield found.setdefault(name, Engine(name, [], [])), point
+
+    for engine, point in of(ENGINE_GPU):
+        _add(engine.gpus, point.attributes.get("hw.id"))
+        _add(engine.sources, point.attributes.get("source"))
+    for engine, point in of(own.ENGINE_SCRAPE_INFO):
+        told = point.attributes
+        engine.url, engine.found_by = told.get("url.full"), told.get("source")
+        engine.kind, engine.failure = told.get("engine.system"), told.get("error.type")
+    for engine, point in of(own.ENGINE_SCRAPE_LAST_SUCCESS):
+        engine.last_scrape = point.value
+    for engine, point in of(REQUESTS_RUNNING):
+        _add(engine.models, point.attributes.get("gen_ai.request.model"))
     return [found[name] for name in sorted(found)]
+
+
+def _add(values: list[str], value: str | None) -> None:
+    if value and value not in values:
+        values.append(value)
 
 
 def _unmapped(points: list[_Point]) -> Iterator[Unmapped]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.catalogue import SECTIONS, metrics
+from agent.commands.engine_tables import engine_tables
 from agent.metric import Histogram, Metric
 from alerts.recording import GROUPS, rules_file
 
@@ -29,7 +30,7 @@ def generate(root: Path, *, check: bool) -> int:
 def files() -> Mapping[str, str]:
     """Make every generated file: path below the root of the checkout to text."""
     recording = {f"alerts/rules/{group.name}.yaml": rules_file(group) for group in GROUPS}
-    return {"docs/metrics.md": metrics_page(), **recording}
+    return {"docs/metrics.md": metrics_page(), "docs/engine-metrics.md": engine_tables(), **recording}
 
 
 def metrics_page() -> str:
@@ -37,7 +38,8 @@ def metrics_page() -> str:
     parts = [_INTRODUCTION]
     for section in SECTIONS:
         title, _, text = (section.__doc__ or "").partition(":")
-        parts.append(f"## {title.strip()}\n\n{text.strip().capitalize()}\n" if text else f"## {title.strip()}\n")
+        text = text.strip()
+        parts.append(f"## {title.strip()}\n\n{text[0].upper()}{text[1:]}\n" if text else f"## {title.strip()}\n")
         parts.append("| metric | Prometheus | type | unit | attributes | meaning |\n|---|---|---|---|---|---|")
         parts.extend(_row(metric) for metric in metrics(section))
         parts.append("")
@@ -63,7 +65,7 @@ def _row(metric: Metric[Any]) -> str:
     unit = f"`{metric.unit.ucum}`" if metric.unit.ucum else "none"
     meaning = metric.brief.replace("|", "\\|")
     if isinstance(metric, Histogram):
-        meaning += f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets)}."
+        meaning += f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets) or 'those of the source'}."
     return f"| `{metric.name}` | `{metric.prometheus}` | {kind} | {unit} | {attributes} | {meaning} |"
 
 

@@ -4,7 +4,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -23,8 +23,11 @@ from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Topology, gpus_of, holders_of
 from agent.receivers.kept import KeptMetrics
 from agent.receivers.otlp import Messages, OtlpReceiver, Signal
+from agent.requests import Request
+from agent.scraping.collector import Served
+from agent.scraping.search import Feeds
 from agent.service import Server
-from agent.snapshot import Snapshots
+from agent.snapshot import Snapshot, Snapshots
 from agent.system.machine import LocalMachine
 from agent.timeline import Timeline
 from exporters.otlp_forward import OtlpForward
@@ -33,11 +36,13 @@ from exporters.otlp_settings import OtlpSettings, enabled, target
 # numpy's linear algebra, which nothing here uses, would start a thread for every core when it is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+PROCESSES = "gpu_processes"
+"""The collector that reads who holds memory of GPUs."""
 _GRACE = 1.0
 """Seconds that spans on their way get at the end: to be joined, and again to be sent."""
 _REBALANCE = 600 * NS
 """Time between two decisions on which tenants, models and engines are named."""
-_SOURCES = ("config", "attribute", "pid", "socket", "container", "pod", "unknown")
+_SOURCES = ("config", "attribute", "pid", "socket", "process", "container", "pod", "unknown")
 """How the GPUs of an engine can be known, the surest first."""
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _COUNTERS: Mapping[Signal, Counter[Receiver]] = {
@@ -57,10 +62,14 @@ class Receiving:
         timeline: Timeline,
         clock: Clock,
         token: str | None,
+        told: Callable[[Request], Request] = lambda request: request,
         *,
         demo: bool = False,
     ) -> None:
-        """Bind the receivers' addresses. Raises ConfigError. Nothing that is learnt of a `demo` is kept."""
+        """Bind the receivers' addresses. `told` adds to requests what others than spans tell. Raises ConfigError.
+
+        Nothing that is learnt of a `demo` is kept.
+        """
         self._clock = clock
         self._forwards = _forwards(config, clock)
         self._kept = KeptMetrics(threading.Lock())
@@ -78,7 +87,7 @@ class Receiving:
         self._dividing = Dividing(config, snapshots, timeline, self._metrics, clock, keep=not demo)
         forwards = {signal.name.lower(): forward for signal, forward in self._forwards.items()}
         self._pipeline = Pipeline(
-            Reader(limits.tenant_attributes),
+            Reader(limits.tenant_attributes, told),
             self._topology,
             self._metrics,
             timeline,
@@ -88,6 +97,15 @@ class Receiving:
             capacity=config.receivers.otlp.queue,
         )
         self._receiver = OtlpReceiver(self._pipeline, config.receivers.otlp.max_message, threading.Lock)
+        self.engines: Callable[[], Mapping[str, Served]] = dict
+        """Gives the engines that are scraped, by name."""
+        self.feeds = Feeds(
+            lambda: holders_of(_processes(snapshots.current)),
+            lambda: gpus_of(snapshots.current),
+            self._topology.senders,
+            lambda: self._topology.news,
+            lambda: {os.getpid()},
+        )
         self.grpc: str | None = None
         """Address of the gRPC receiver, HOST:PORT."""
         self._servers = self._bound(config, token)
@@ -122,6 +140,10 @@ class Receiving:
             for gpu in placement.gpus:
                 known, source = (placement.engine, gpu.id), placement.source or "unknown"
                 served[known] = min(source, served.get(known, source), key=_SOURCES.index)
+        for engine, one in self.engines().items():
+            for gpu in one.gpus:
+                known = (engine, gpu.id)
+                served[known] = min("process", served.get(known, "process"), key=_SOURCES.index)
         for (engine, uuid), source in sorted(served.items()):
             yield requests.ENGINE_GPU(EngineGpu(engine, uuid, source), 1)
 
@@ -159,6 +181,11 @@ class Receiving:
 
     def _keep(self, messages: Messages) -> None:
         self._kept.put(messages.decoded, self._clock.monotonic_ns())
+
+
+def _processes(snapshot: Snapshot) -> Snapshot:
+    """Leave of a snapshot what is said of processes: it is looked at each second."""
+    return Snapshot({source: batch for source, batch in snapshot.batches.items() if source.collector == PROCESSES})
 
 
 def _forwards(config: Config, clock: Clock) -> dict[Signal, OtlpForward]:

@@ -81,6 +81,7 @@ def _simulated(clock: Clock) -> "SimulatedEngines":
 
 def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
     from agent.collectors.own import OwnProcesses  # noqa: PLC0415 - loaded while the reader starts
+    from agent.commands.feeding import Feeding  # noqa: PLC0415 - as above
     from agent.commands.receiving import Receiving  # noqa: PLC0415 - as above
     from agent.scheduler import HostCollector, Scheduler  # noqa: PLC0415 - as above
     from agent.service import Pusher, Service  # noqa: PLC0415 - as above
@@ -98,8 +99,10 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         settings = OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp))
         pushers.append(OtlpMetrics(settings, resource, clock, view.snapshot))
     otlp = config.receivers.otlp
+    feeding = Feeding(config, snapshots, timeline, clock)
     token = _token("receivers.otlp.security", otlp.security)
-    receiving = Receiving(config, snapshots, timeline, clock, token, demo=demo is not None)
+    receiving = Receiving(config, snapshots, timeline, clock, token, feeding.told, demo=demo is not None)
+    engines = feeding.scraping(receiving)
     reloading = _Reloading(load, config, supervisor, interface, demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS
 
@@ -114,6 +117,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         yield from scheduler.samples()
         yield from interface.samples()
         yield from receiving.samples()
+        yield from engines.samples()
         for pusher in pushers:
             yield from pusher.samples()
 
@@ -123,15 +127,12 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
             HostCollector("agent", 1.0, agent_samples),
             HostCollector("requests", 1.0, receiving.request_samples),
             HostCollector("process", 5.0, processes.read),
+            *feeding.collectors,
         ],
         snapshots,
         clock,
     )
 
-    kernel_log = None
-    if config.collectors.gpu.kernel_log and not demo:
-        with suppress(OSError):  # Not permitted is usual: the event set still tells most XIDs.
-            kernel_log = KernelLog()
     server = HttpServer(interface, config.listen, config.web)
     if demo:
         LOG.warning(
@@ -139,19 +140,26 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         )
         if receiving.grpc:
             demo.start(f"http://{receiving.grpc}")
-    parts: list[Pusher] = list(pushers)
+    parts: list[Pusher] = [*pushers, *feeding.parts]
     service = Service(
         supervisor,
         scheduler,
-        [server, receiving],
+        [server, receiving, engines],
         parts,
         notifier,
-        kernel_log=kernel_log,
+        kernel_log=None if demo else _kernel_log(config),
         reload=reloading,
         seconds=seconds,
     )
     asyncio.run(service.run())
     return 0
+
+
+def _kernel_log(config: Config) -> KernelLog | None:
+    if config.collectors.gpu.kernel_log:
+        with suppress(OSError):  # Not permitted is usual: the event set still tells most XIDs.
+            return KernelLog()
+    return None
 
 
 def _never() -> bool:
@@ -244,6 +252,9 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("web", old.web, new.web),
             ("receivers", old.receivers, new.receivers),
             ("engines", old.engines, new.engines),
+            ("collectors.engines", old.collectors.engines, new.collectors.engines),
+            ("collectors.neuron", old.collectors.neuron, new.collectors.neuron),
+            ("collectors.groq", old.collectors.groq, new.collectors.groq),
             ("requests", old.requests, new.requests),
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
             ("exporters.traces", old.exporters.traces, new.exporters.traces),

@@ -8,6 +8,9 @@ Names that were replaced are read after the new ones, and so are those that libr
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
+from agent.dialects import groq
 from agent.dialects.values import count, first, moment, part, reason, seconds, text
 from agent.otlp.values import Value
 from agent.requests import Request, Role
@@ -77,7 +80,7 @@ def request(span: Span, dialect: str, names: Names) -> Request:
     first_token = moment(span.start, wait, end)
     input_tokens = count(first(told, *names.input_tokens))
     output_tokens = count(first(told, *names.output_tokens))
-    return Request(
+    found = Request(
         span=span,
         dialect=dialect,
         role=Role.SERVER if span.kind == SERVER else Role.CLIENT,
@@ -96,3 +99,10 @@ def request(span: Span, dialect: str, names: Names) -> Request:
         session=text(first(told, *names.session)),
         agent=text(first(told, *names.agent)),
     )
+    return _with_usage(found) if groq.is_groq(told) else found
+
+
+def _with_usage(request: Request) -> Request:
+    """Add what Groq alone tells; what the span says in the words of its convention stays."""
+    told = groq.usage(request.span.attributes, request.duration, request.input_tokens, request.output_tokens)
+    return replace(request, **{field: value for field, value in told if getattr(request, field) is None})

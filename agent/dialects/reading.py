@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads a span in the dialect it is in, and says who asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -36,10 +36,16 @@ by attributes, and the narrower convention before the wider one."""
 class Reader:
     """Reads spans, whatever engine or library sent them."""
 
-    def __init__(self, tenant_attributes: Sequence[str]) -> None:
-        """Take the first of these attributes that is there for the tenant, on the span and then on its resource."""
+    def __init__(
+        self, tenant_attributes: Sequence[str], told: Callable[[Request], Request] = lambda request: request
+    ) -> None:
+        """Take the first of these attributes that is there for the tenant, on the span and then on its resource.
+
+        `told` adds to a request that several spans tell what was told of it elsewhere.
+        """
         self._tenant = tuple(tenant_attributes)
         self._dialects = tuple((dialect.knows, dialect.read) for dialect in DIALECTS)
+        self._told = told
         self._completes = {dialect.name: dialect.complete for dialect in DIALECTS}
 
     def read(self, span: Span) -> Reading:
@@ -56,7 +62,7 @@ class Reader:
     def complete(self, request: Request, spans: Sequence[Span]) -> Request:
         """Give the request as the spans of its trace make it: every part and request of a dialect that joins."""
         complete = self._completes[request.dialect]
-        return request if complete is None else complete(request, spans)
+        return request if complete is None else self._told(complete(request, spans))
 
     def _with_tenant(self, request: Request) -> Request:
         span = request.span

@@ -121,6 +121,16 @@ class Kinship:
         """List the processes that lead to a GPU."""
         return [pid for pid in self.table if not self._below.keys().isdisjoint(self._line(pid)) and self.gpus_of(pid)]
 
+    @cached_property
+    def relatives(self) -> list[int]:
+        """List those of the kin that are of an engine or its launcher, and not the shell or service it came from."""
+        engines = {ancestor for holder in self.holders for ancestor in self._way_up(holder)}
+        return [pid for pid in self.kin if not engines.isdisjoint(self._way_up(pid))]
+
+    def related(self, pid: int, other: int) -> bool:
+        """Say whether two processes are the same, or one of them descends from the other."""
+        return pid in self._line(other) or other in self._line(pid)
+
     def neighbours(self, pid: int, other: int) -> bool:
         """Say whether two processes are of the same pod, or container."""
         one, two = self.cgroup(pid), self.cgroup(other)

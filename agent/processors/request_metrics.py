@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from agent.catalogue import energy
 from agent.catalogue import requests as catalogue
-from agent.entities import Engine, RequestClass, RequestFinish, RequestName, RequestPhase, RequestTokens
+from agent.entities import RequestClass, RequestEngine, RequestFinish, RequestName, RequestPhase, RequestTokens
 from agent.metric import Distribution, Exemplar, Histogram, Sample
 from agent.processors.top_names import OTHER, TopNames
 from agent.requests import Request, Role
@@ -127,7 +127,7 @@ class RequestMetrics:
         for counted in self._classes.values():
             yield from counted.samples()
         for engine, count in self._repeated.items():
-            yield catalogue.REQUEST_REPEATED(Engine(engine), count)
+            yield catalogue.REQUEST_REPEATED(RequestEngine(engine), count)
         dropped = {
             "engine": self._engines.dropped,
             "model": self._models.dropped,

@@ -40,6 +40,13 @@ class Placement(NamedTuple):
     reason: str | None = None
 
 
+class Sender(NamedTuple):
+    """What somebody who sent spans said of itself, and where its requests were placed."""
+
+    clues: Clues
+    placement: Placement
+
+
 class _Kept(NamedTuple):
     placement: Placement
     until: int
@@ -59,6 +66,8 @@ class Topology:
         """Know `engines` by name. `holders` gives the processes that hold memory of GPUs, `gpus` all GPUs, now."""
         self.forgotten = 0
         """Places that were forgotten while they might still be asked for, because there were too many."""
+        self.news = 0
+        """How often a place was new, or another than before."""
         self._engines = {engine.service_name or engine.name: engine for engine in reversed(engines)}
         self._machine = machine
         self._holders = holders
@@ -86,6 +95,12 @@ class Topology:
         recent = (kept.placement for kept in list(self._kept.values()) if kept.looked > now_ns - _SHOWN)
         yield from dict.fromkeys(recent)
 
+    def senders(self, now_ns: int) -> Iterator[Sender]:
+        """Give who sent requests in the last 15 minutes. Another thread may call place() meanwhile."""
+        for (clues, _, pids, gpus), kept in list(self._kept.items()):
+            if kept.looked > now_ns - _SHOWN:
+                yield Sender(clues._replace(pids=(*pids, *clues.pids)[:MOST], gpus=gpus or clues.gpus), kept.placement)
+
     def _learn(self, source: Source) -> tuple[Source, Clues]:
         """Read a source. It is kept, as its id may not come back for another one, but only while it is in use."""
         if len(self._clues) >= _SOURCES:
@@ -103,7 +118,8 @@ class Topology:
 
     def _keep(self, key: _Key, kept: _Kept) -> None:
         """Remember; the last looked at is last, and the first is forgotten when there is no room."""
-        self._kept.pop(key, None)
+        before = self._kept.pop(key, None)
+        self.news += before is None or before.placement != kept.placement
         if len(self._kept) >= REMEMBERED:
             oldest = self._kept.pop(next(iter(self._kept)))
             self.forgotten += oldest.looked > kept.looked - _SHOWN

@@ -55,6 +55,24 @@ class Iteration(NamedTuple):
     done: Work
 
 
+class Step(NamedTuple):
+    """What an engine can say after an iteration: its end and length, s; counts since the start; and how full it is.
+
+    As vLLM counts them, the tokens of a prompt are there all at once, when it is done. `context` is the tokens in the
+    KV cache.
+    """
+
+    end: float
+    seconds: float
+    computed_tokens: int
+    cached_tokens: int
+    generated_tokens: int
+    preempted: int
+    running: int
+    waiting: int
+    context: int
+
+
 class _Sequence:
     __slots__ = ("began", "cached", "context", "decode_joules", "first_token", "left", "made", "output",
                  "prefill_joules", "queued", "request", "scheduled", "shared")  # fmt: skip
@@ -79,7 +97,7 @@ class _Sequence:
         return self.context + self.left
 
 
-def _ignore(_finished: Finished) -> None:
+def _ignore(_told: Finished | Step) -> None:
     pass
 
 
@@ -91,10 +109,12 @@ class Batching:
         deployment: Deployment,
         requests: Iterator[ClientRequest],
         finished: Callable[[Finished], None] = _ignore,
+        stepped: Callable[[Step], None] = _ignore,
     ) -> None:
         """Begin at time 0. `requests` come in the order of arrival; `finished` is called in the order of last tokens.
 
-        It is called while advancing, with a sequence whose last token may be up to an iteration later than that.
+        It is called while advancing, with a sequence whose last token may be up to an iteration later than that, and
+        `stepped` after every iteration, with what may be as much later.
         """
         self.refused = 0
         """Sequences that were turned away because too many waited."""
@@ -109,6 +129,7 @@ class Batching:
         self._idle_watts = deployment.truth.engine_idle_watts
         self._requests = requests
         self._finished = finished
+        self._stepped = stepped
         self._queued = 0.0
         self._next: ClientRequest | None = None
         self._waiting: deque[_Sequence] = deque()
@@ -185,6 +206,13 @@ class Batching:
             self._finish(sequence)
         for sequence, take in chunks:
             self._prefill(sequence, take, shared)
+        self._stepped(self._step(seconds))
+
+    def _step(self, seconds: float) -> Step:
+        context = self._context + sum(sequence.context for sequence in self._prefilling)
+        generated = int(self._done.decode_tokens) + self.prompts
+        tokens = (self.computed_tokens, self.cached_tokens, generated)
+        return Step(self._end, seconds, *tokens, self.preempted, self.running, len(self._waiting), context)
 
     def _take_in(self, time: float) -> None:
         while self._next is not None and self._queued <= time:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated engine as a process: sends OTLP spans of the requests that it would have served until now.
+"""A simulated engine as a process: OTLP spans of the requests that it would have served until now, and its /metrics.
 
 python -m agent.simulation.engine --name NAME --started-ns NS [--endpoint URL] [--parent PID] [--every SECONDS]
 
@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
@@ -25,6 +26,7 @@ from agent.clock import NS, SystemClock
 from agent.simulation import DEMO
 from agent.simulation.batching import Batching, Finished
 from agent.simulation.deployment import Deployment
+from agent.simulation.page import EngineMetrics
 from agent.simulation.spans import SCOPE, emit, resource, times
 from agent.simulation.workload import Workload
 
@@ -38,25 +40,45 @@ _NO_PROXY = (("grpc.enable_http_proxy", 0),)
 
 
 class Server:
-    """The requests of a deployment that are done, in the order of their spans' ends."""
+    """The requests of a deployment that are done, in the order of their spans' ends, and the engine's own metrics."""
 
     def __init__(self, deployment: Deployment) -> None:
         """Begin at time 0."""
+        self.metrics = EngineMetrics(deployment)
         self._done: deque[Finished] = deque()
-        self._batching = Batching(deployment, Workload(deployment.traffic, deployment.seed), self._done.append)
+        self._guard = threading.Lock()
+        requests = Workload(deployment.traffic, deployment.seed)
+        self._batching = Batching(deployment, requests, self._finish, self.metrics.stepped)
 
     def until(self, now: float) -> list[Finished]:
         """List what ended since the last call and until now, s since the start."""
-        self._batching.advance(now)
         found: list[Finished] = []
-        while self._done and times(self._done[0]).end <= now:
-            found.append(self._done.popleft())
+        with self._guard:
+            self._advance(now)
+            while self._done and times(self._done[0]).end <= now:
+                found.append(self._done.popleft())
         return found
+
+    @contextmanager
+    def stopped(self, now: float) -> Iterator[None]:
+        """Hold the engine at this time, s since the start, in any thread."""
+        with self._guard:
+            self._advance(now)
+            yield
+
+    def _advance(self, now: float) -> None:
+        self._batching.advance(now)
+        self.metrics.until(now)
+
+    def _finish(self, finished: Finished) -> None:
+        self._done.append(finished)
+        self.metrics.finished(finished)
 
 
 def serve(deployment: Deployment, started: int, provider: TracerProvider, alive: Callable[[], bool]) -> None:
-    """Send spans as requests end, while `alive`. `started` is in ns of CLOCK_MONOTONIC."""
+    """Send spans as requests end and show metrics on a free port, while `alive`. `started` is ns of CLOCK_MONOTONIC."""
     clock, server, tracer = SystemClock(), Server(deployment), provider.get_tracer(SCOPE)
+    server.metrics.show(lambda: server.stopped((clock.monotonic_ns() - started) / NS))
     while alive():
         for finished in server.until((clock.monotonic_ns() - started) / NS):
             emit(tracer, finished, clock.unix_ns(started))

@@ -55,12 +55,13 @@ class SimulatedEngines:
 def _spawn(name: str, started_ns: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-P", "-m", "agent.simulation.engine", "--name", name]
     settings = ["--started-ns", str(started_ns), "--parent", str(os.getpid()), "--every", str(_EXPORT_EVERY)]
-    return subprocess.Popen([*command, *settings], stdin=subprocess.PIPE, env=_environment(os.environ))  # noqa: S603 - our own module
+    return subprocess.Popen([*command, *settings], stdin=subprocess.PIPE, env=_environment(os.environ, name))  # noqa: S603 - our own module
 
 
-def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what is meant for the agent's own telemetry, and gRPC's words about refused connections."""
-    return {**{key: value for key, value in ours.items() if not key.startswith("OTEL_")}, "GRPC_VERBOSITY": "NONE"}
+def _environment(ours: Mapping[str, str], name: str) -> dict[str, str]:
+    """Name the engine, and leave out what is meant for the agent's own telemetry, and what gRPC says of refusals."""
+    kept = {key: value for key, value in ours.items() if not key.startswith("OTEL_")}
+    return {**kept, "GRPC_VERBOSITY": "NONE", "OTEL_SERVICE_NAME": name}
 
 
 def _end(process: "subprocess.Popen[bytes]", deadline: float) -> None:

@@ -5,16 +5,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent.spans import Peer
-from agent.system import cgroup, processes, sockets
+from agent.system import cgroup, listening, processes, sockets
+from agent.system.neighbours import SYS, own_addresses
 from agent.system.processes import PROC, Process
 
 
 class LocalMachine:
     """Reads /proc at each call and keeps nothing but the boot time: whoever asks keeps the answers."""
 
-    def __init__(self, root: Path = PROC) -> None:
+    def __init__(self, root: Path = PROC, sys_root: Path = SYS) -> None:
         """Read processes under `root`. Its pid namespace must be NVML's, which is the host's."""
         self._root = root
+        self._sys_root = sys_root
         self._boot = processes.boot_time(root)
 
     def processes(self) -> dict[int, Process]:
@@ -40,3 +42,15 @@ class LocalMachine:
     def owners(self, inode: int, pids: Iterable[int]) -> sockets.Owners:
         """See pids_of_inodes."""
         return sockets.pids_of_inodes((inode,), self._root, pids)
+
+    def listening(self, pids: Iterable[int]) -> listening.Listening:
+        """See listening."""
+        return listening.listening(pids, self._root, self._sys_root)
+
+    def service_name(self, pid: int) -> str | None:
+        """See service_name."""
+        return processes.service_name(pid, self._root)
+
+    def addresses(self) -> frozenset[str]:
+        """See own_addresses."""
+        return own_addresses(self._root)

@@ -8,11 +8,14 @@ is left out, and so is what a mount of /proc with hidepid hides.
 import os
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 PROC = Path("/proc")
 LIMIT = 65_536
 """Processes that a table has at most: those with the smallest numbers."""
 _PAGE = 4096
+_ENVIRON = 1 << 20
+_LONGEST_NAME = 256
 _NS = 1_000_000_000
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_TIME = 22
@@ -90,6 +93,19 @@ def started(pid: int, boot: int, root: Path = PROC) -> int | None:
     words = rest.split()
     ticks = words[_START_TIME - _STATE] if closed and len(words) > _START_TIME - _STATE else b""
     return boot + int(ticks) * _NS // _TICKS if ticks.isdigit() else None
+
+
+def service_name(pid: int, root: Path = PROC) -> str | None:
+    """Tell what OpenTelemetry calls a process by its environment; None where that is not set, or not for us to read.
+
+    OTEL_SERVICE_NAME goes before the service.name of OTEL_RESOURCE_ATTRIBUTES. Nothing else of it is kept.
+    """
+    environ = read(root / str(pid) / "environ", _ENVIRON) or b""
+    found = dict(entry.partition(b"=")[::2] for entry in environ.split(b"\0") if entry.startswith(b"OTEL_"))
+    pairs = (pair.partition(b"=")[::2] for pair in found.get(b"OTEL_RESOURCE_ATTRIBUTES", b"").split(b","))
+    named = {key.strip(): value.strip() for key, value in pairs}
+    name = found.get(b"OTEL_SERVICE_NAME") or unquote_to_bytes(named.get(b"service.name", b""))
+    return name.decode("utf-8", "replace")[:_LONGEST_NAME] or None
 
 
 def foreign_descriptors_readable(root: Path = PROC) -> bool | None:

@@ -10,17 +10,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 import pytest
 
+from agent.catalogue import own
+from agent.catalogue.engine import REQUESTS_RUNNING
 from agent.catalogue.gpu import PROCESS_COUNT
 from agent.catalogue.requests import ENGINE_GPU, REQUEST_DURATION, REQUEST_UNMAPPED
 from agent.clock import FakeClock
 from agent.commands import doctor
 from agent.commands.engines import ADVICE, Engine, Engines, Unmapped, ask, engines_in
 from agent.config import Address
-from agent.entities import EngineGpu, Gpu, RequestClass, RequestGap
+from agent.entities import EngineGpu, EngineModel, Gpu, RequestClass, RequestGap
 from agent.metric import Distribution, Sample
 from agent.processors.senders import Reason
 from agent.reader.examine import GpuReport, Report
+from agent.scrape_entities import ScrapedEngine, ScrapeInfo
+from agent.scraping.page import INTERNAL, UNRECOGNISED
 from agent.snapshot import Snapshots, Source
+from agent.system.http_client import Reason as FetchReason
 from exporters.snapshot_json import snapshot_json
 
 GPU = Gpu("GPU-00000001-1111-2222-3333-444444444444", "gpu1")
@@ -40,6 +45,10 @@ def snapshot() -> bytes:
         REQUEST_UNMAPPED(RequestGap("chat", "later_reason"), 1),
         REQUEST_UNMAPPED(RequestGap("embed", Reason.REMOTE), 0),
         duration,
+        own.ENGINE_SCRAPE_INFO(ScrapeInfo("chat", "http://127.0.0.1:8000/metrics", "process", "vllm"), 1),
+        own.ENGINE_SCRAPE_INFO(ScrapeInfo("far", "http://far:80/m", "config", None, "status_404"), 1),
+        own.ENGINE_SCRAPE_LAST_SUCCESS(ScrapedEngine("chat"), 1_700_000_000),
+        REQUESTS_RUNNING(EngineModel("chat", "llama"), 0),
     ]
     snapshots.put_samples(Source("requests"), samples, 0)
     return snapshot_json(snapshots.current, {"host.name": "node"}, FakeClock())
@@ -69,7 +78,20 @@ def answering(status: int, body: bytes) -> Iterator[Address]:
 KNOWN = Engines(
     "there",
     None,
-    [Engine("chat", [GPU.id, MIG], ["pid"]), Engine("embed", [MIG], ["config"])],
+    [
+        Engine(
+            "chat",
+            [GPU.id, MIG],
+            ["pid"],
+            "vllm",
+            ["llama"],
+            "http://127.0.0.1:8000/metrics",
+            "process",
+            1_700_000_000,
+        ),
+        Engine("embed", [MIG], ["config"]),
+        Engine("far", [], [], url="http://far:80/m", found_by="config", failure="status_404"),
+    ],
     [Unmapped("chat", "later_reason", 1), Unmapped("chat", "not_permitted", 7)],
 )
 
@@ -113,10 +135,12 @@ def test_there_is_advice_for_every_reason() -> None:
     assert set(ADVICE) == set(Reason)
     findings = doctor._engines(KNOWN)
     assert [(one.level, one.what) for one in findings] == [
+        ("broken", "engines: far: http://far:80/m does not give its metrics: status_404"),
         ("hint", "engines: 1 requests of chat without GPUs: later_reason"),
         ("hint", "engines: 7 requests of chat without GPUs: not_permitted"),
     ]
-    assert "CAP_SYS_PTRACE" in findings[1].advice
+    assert "correct the path" in findings[0].advice
+    assert "CAP_SYS_PTRACE" in findings[2].advice
     assert all(one.advice for one in findings)
 
 
@@ -138,6 +162,16 @@ def test_engines_are_printed_with_the_names_of_their_gpus(capsys: pytest.Capture
     lines = capsys.readouterr().out.splitlines()
     assert f"  chat             gpu1, {MIG}  by pid" in lines
     assert f"  embed            {MIG}  by config" in lines
+    found = "vllm serving llama at http://127.0.0.1:8000/metrics, found by process, last scraped "
+    assert any(line.strip().startswith(found) and line.endswith(" s ago") for line in lines)
+    failing = "of no kind that is known at http://far:80/m, found by config, never scraped, failing: status_404"
+    assert failing in [line.strip() for line in lines]
+
+
+def test_there_is_advice_for_every_reason_for_which_a_page_is_not_scraped() -> None:
+    for reason in (*FetchReason, UNRECOGNISED, INTERNAL, "status_503"):
+        assert "older" not in Engine("x", [], [], failure=reason).advice
+    assert "older" in Engine("x", [], [], failure="of later").advice
 
 
 def test_a_variable_that_is_wrong_is_broken_and_the_rest_is_still_said(monkeypatch: pytest.MonkeyPatch) -> None:

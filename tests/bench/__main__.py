@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import fields, load, micro, report
+from tests.bench import fields, load, micro, report, scrapes
 from tests.bench.contestants import CONTESTANTS, Contestant, Failed
 from tests.bench.rounds import Round, measure
 from tests.mock_nvml.build import BuildError, build
@@ -41,9 +41,16 @@ def main() -> int:
         plain = _play(chosen, mock, Path(folder), arguments.seconds, arguments.rounds)
         slow = _play(chosen, mock, Path(folder), arguments.seconds, 1, SLOW_US) if arguments.slow_driver else {}
     loads = list(_loads(mock, arguments.rounds, arguments.seconds)) if arguments.only in "load" else []
+    scraped = list(_scrapes(mock, arguments.rounds, arguments.seconds)) if arguments.only in "engines" else []
     failed = len(plain) < len(chosen) or (arguments.slow_driver and len(slow) < len(chosen))
     how = f"{arguments.rounds} x {arguments.seconds:g} s each, in turn"
-    parts = [f"{report.machine()}; {how}.", *_compared(plain, slow), report.loads(loads), *small]
+    parts = [
+        f"{report.machine()}; {how}.",
+        *_compared(plain, slow),
+        report.loads(loads),
+        report.scrapes(scraped),
+        *small,
+    ]
     text = "\n\n".join(part for part in parts if part)
     print(text)
     if failed:
@@ -65,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.seconds < 1:
         parser.error("at least one round of one second")
-    names = [*(one.name for one in CONTESTANTS), "load"]
+    names = [*(one.name for one in CONTESTANTS), "load", "engines"]
     if not any(arguments.only in name for name in names):
         parser.error(f"--only: no such contestant; there are {', '.join(names)}")
     return arguments
@@ -98,6 +105,14 @@ def _loads(mock: MockNvml, rounds: int, seconds: float) -> Iterator[load.Load]:
             yield load.measure(mock, Path(folder), seconds)
 
 
+def _scrapes(mock: MockNvml, rounds: int, seconds: float) -> Iterator[scrapes.Scrapes]:
+    """Measure what the scraping of engines costs, as often as there are rounds."""
+    for number in range(rounds):
+        print(f"round {number + 1} of {rounds}: pages of engines", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            yield scrapes.measure(mock, Path(folder), seconds)
+
+
 def _compared(plain: report.Rounds, slow: report.Rounds) -> Iterator[str]:
     if plain:
         yield from (report.table(plain), report.ratios(plain), report.budgets(plain))
@@ -108,6 +123,7 @@ def _compared(plain: report.Rounds, slow: report.Rounds) -> Iterator[str]:
 
 def _micro(mock: MockNvml) -> Iterator[str]:
     yield report.micro("writing the text of a scrape", micro.writers())
+    yield report.micro("reading an engine's page of metrics", micro.parsers())
     try:
         yield report.micro("reading the fields of a GPU", fields.readings(mock))
     except subprocess.SubprocessError as error:

@@ -47,26 +47,25 @@ class Load(NamedTuple):
 
 def measure(mock: MockNvml, folder: Path, seconds: float) -> Load:
     """Run it once. Raises CalledProcessError or TimeoutError when a part does not start."""
-    cores = sorted(os.sched_getaffinity(0))
-    agent_core, others = {cores[0]}, set(cores[1:]) or set(cores)
+    agent_core, others = cores_apart()
     with _child("sink", others) as (_, behind), _agent(mock, folder, agent_core, behind) as (process, ports):
-        _warm(ports["http"])
+        warm(ports["http"])
         with _child("send", others, str(ports["grpc"])):
             time.sleep(3)
-            began, before, cpu_before = time.monotonic(), _forwarded(ports["http"]), _cpu(process.pid)
-            latencies, resident = [], 0.0
+            began, before, cpu_before = time.monotonic(), _forwarded(ports["http"]), cpu(process.pid)
+            latencies, most = [], 0.0
             while time.monotonic() - began < seconds:
                 asked = time.perf_counter()
-                _scrape(ports["http"])
+                scrape(ports["http"])
                 latencies.append((time.perf_counter() - asked) * 1000)
-                resident = max(resident, _resident(process.pid))
+                most = max(most, resident(process.pid))
                 time.sleep(0.5)
             took = time.monotonic() - began
-            after, cpu_after = _forwarded(ports["http"]), _cpu(process.pid)
+            after, cpu_after = _forwarded(ports["http"]), cpu(process.pid)
     return Load(
         (after["forwarded"] - before["forwarded"]) / took,
         (cpu_after - cpu_before) / took,
-        resident,
+        most,
         max(latencies),
         after["dropped"] - before["dropped"],
     )
@@ -135,7 +134,7 @@ def _sink() -> None:
 
 @contextmanager
 def _child(role: str, cores: set[int], *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    command = [*_bound(cores), "-m", "tests.bench.load", role, *arguments]
+    command = [*bound(cores), "-m", "tests.bench.load", role, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
@@ -148,7 +147,7 @@ def _child(role: str, cores: set[int], *arguments: str) -> Iterator[tuple["subpr
 def _agent(
     mock: MockNvml, folder: Path, cores: set[int], behind: str
 ) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, int]]]:
-    ports = {name: _free_port() for name in ("http", "grpc")}
+    ports = {name: free_port() for name in ("http", "grpc")}
     config = folder / "load.yaml"
     config.write_text(
         json.dumps(
@@ -160,7 +159,7 @@ def _agent(
             }
         )
     )
-    command = [*_bound(cores), "-m", "agent", "run", "--config", str(config)]
+    command = [*bound(cores), "-m", "agent", "run", "--config", str(config)]
     log = (folder / "load.log").open("wb")
     with log, subprocess.Popen(command, env=mock.env(), stdout=log, stderr=log) as process:
         try:
@@ -170,22 +169,31 @@ def _agent(
             process.wait(10)
 
 
-def _bound(cores: set[int]) -> list[str]:
+def cores_apart() -> tuple[set[int], set[int]]:
+    """Give a core for the agent, and the others, or the same where there are none."""
+    cores = sorted(os.sched_getaffinity(0))
+    return {cores[0]}, set(cores[1:]) or set(cores)
+
+
+def bound(cores: set[int]) -> list[str]:
+    """Begin a command of Python that runs on these cores."""
     return ["taskset", "-c", ",".join(map(str, sorted(cores))), sys.executable]
 
 
-def _warm(port: int) -> None:
+def warm(port: int) -> None:
+    """Wait until an agent has read its GPUs. Raises TimeoutError."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            if "joulespan_gpu_info{" in _scrape(port):
+            if "joulespan_gpu_info{" in scrape(port):
                 return
         except OSError:
             time.sleep(0.1)
     raise TimeoutError("the agent did not start")
 
 
-def _scrape(port: int) -> str:
+def scrape(port: int) -> str:
+    """Scrape an agent."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
         text: str = response.read().decode()
         return text
@@ -193,14 +201,15 @@ def _scrape(port: int) -> str:
 
 def _forwarded(port: int) -> dict[str, float]:
     found = {"forwarded": 0.0, "dropped": 0.0}
-    for family in text_string_to_metric_families(_scrape(port)):
+    for family in text_string_to_metric_families(scrape(port)):
         for sample in family.samples:
             if sample.name == "joulespan_receiver_spans_total" and sample.labels["outcome"] in found:
                 found[sample.labels["outcome"]] += sample.value
     return found
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
+    """Give the seconds of a process and its children."""
     ticks = 0
     for one in tree(pid):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
@@ -208,12 +217,14 @@ def _cpu(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
+    """Give the resident MiB of a process and its children."""
     pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in tree(pid))
     return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text of a scrape, ours against prometheus-client's, on equal content in the same process."""
+"""Text written and read, ours against prometheus-client's, on equal content in the same process."""
 
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,8 +13,10 @@ from prometheus_client.registry import Collector
 
 from agent.catalogue.gpu import CLOCK, POWER, THROTTLE_DURATION
 from agent.catalogue.links import NVLINK_IO
+from agent.dialects.pages import Translator
 from agent.entities import Gpu, GpuClock, GpuReason, NvLinkIo
 from agent.entity import attributes
+from agent.exposition import Parser
 from agent.metric import Counter, Sample, label_name
 from agent.snapshot import Snapshots, Source
 from exporters.prometheus import Format, PrometheusWriter
@@ -21,6 +24,8 @@ from exporters.prometheus import Format, PrometheusWriter
 GPUS = 8
 SERIES_PER_GPU = 300
 REPEATS = 25
+_MODELS = 10
+_RECORDED = Path(__file__).parents[1] / "fixtures" / "telemetry" / "vllm" / "metrics_after.prom"
 
 Family = CounterMetricFamily | GaugeMetricFamily
 
@@ -95,6 +100,45 @@ def writers() -> list[tuple[str, float]]:
     took = _alternate(cases, prepare)
     assert _content(generate_latest(theirs)) == _content(ours(changed)), "the writers wrote different things"
     return took
+
+
+def parsers() -> list[tuple[str, float]]:
+    """Median milliseconds by case; the first is prometheus-client's."""
+    pages = {turn: (engine_page(turn, 1), engine_page(turn, 5)) for turn in range(REPEATS + 2)}
+    every, fifth, translated = Parser(), Parser(), Parser()
+    translator = Translator("engine", "vllm")
+    now = list(pages[0])
+    samples = len(every.parse(now[0]).keys)
+
+    def turn(number: int) -> None:
+        now[:] = pages[number]
+
+    cases: dict[str, Callable[[], object]] = {
+        f"prometheus-client, {samples} samples": lambda: list(text_string_to_metric_families(now[0].decode())),
+        "ours, the first page": lambda: Parser().parse(now[0]),
+        "ours, every value changed": lambda: every.parse(now[0]),
+        "ours, a fifth of the values changed": lambda: fifth.parse(now[1]),
+        "ours, a fifth changed, and translated": lambda: translator.translate(translated.parse(now[1])),
+    }
+    took = _alternate(cases, turn)
+    assert _content(now[0]) == {(one.name, frozenset(one.labels), one.value) for one in every.parse(now[0]).lines()}, (
+        "the parsers read different things"
+    )
+    return took
+
+
+def engine_page(turn: int, each: int) -> bytes:
+    """Make a page of 6600 lines, as of vLLM with ten models, on which each so many-th value changes with the turn."""
+    lines = []
+    for model in range(_MODELS):
+        for number, line in enumerate(_RECORDED.read_text().splitlines()):
+            text, _, value = line.rpartition(" ")
+            if text and not line.startswith("#"):
+                text = text.replace("tiny-llama", f"model-{model}") if "{" in text else f'{text}{{model="{model}"}}'
+                lines.append(f"{text} {float(value) + (turn if number % each == 0 else 0)}")
+            else:
+                lines.append(line)
+    return "\n".join(lines).encode()
 
 
 def _alternate(cases: dict[str, Callable[[], object]], before: Callable[[int], None]) -> list[tuple[str, float]]:

@@ -14,6 +14,7 @@ from agent.version import VERSION
 from tests.bench.contestants import GPUS, LINKS
 from tests.bench.load import Load
 from tests.bench.rounds import Round
+from tests.bench.scrapes import ENGINES, LINES, Scrapes
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 _MIB_BUDGET = 96
@@ -21,6 +22,8 @@ _SERIES_BUDGET = 300
 _P99_BUDGET = 5.0
 _STARTUP_BUDGET = 0.5
 _SPANS_BUDGET = 20_000
+_ENGINES_BUDGET = 0.10
+"""Of a core."""
 
 Rounds = Mapping[str, Sequence[Round]]
 
@@ -108,6 +111,33 @@ def loads(rounds: Sequence[Load]) -> str:
             *(f"| {name} | {_spread(values, digits)} |" for name, values, digits in rows),
             "",
             f"- spans a second: {rate:,.0f} of at least {_SPANS_BUDGET:,}: {_verdict(rate >= _SPANS_BUDGET)}",
+        ]
+    )
+
+
+def scrapes(rounds: Sequence[Scrapes]) -> str:
+    """Write what the scraping of engines costs; empty when it was not measured."""
+    if not rounds:
+        return ""
+    cost = statistics.median(one.cost for one in rounds)
+    rows = [
+        ("CPU of agent and reader with them, % of a core", [one.with_engines * 100 for one in rounds], 1),
+        ("the same without engines", [one.without * 100 for one in rounds], 1),
+        ("what they cost, % of a core", [one.cost * 100 for one in rounds], 1),
+        ("resident with them, both, MiB", [one.resident for one in rounds], 0),
+        ("the same without engines", [one.resident_without for one in rounds], 0),
+        ("pages a second", [one.rate for one in rounds], 1),
+        ("pages missed", [one.missed for one in rounds], 0),
+        ("CPU of one scrape of the agent with them in it, ms", [one.page for one in rounds], 0),
+        ("text of that scrape, MB", [one.size for one in rounds], 1),
+    ]
+    return "\n".join(
+        [
+            f"| {ENGINES} engines, each a page of {LINES:,} lines a second | |",
+            "|---|---:|",
+            *(f"| {name} | {_spread(values, digits)} |" for name, values, digits in rows),
+            "",
+            f"- engines: {cost:.1%} of at most {_ENGINES_BUDGET:.0%} of a core: {_verdict(cost <= _ENGINES_BUDGET)}",
         ]
     )
 

@@ -4,7 +4,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,6 +71,15 @@ class Behind:
                 return scrape
             assert time.monotonic() < deadline, f"{before}\n{self._agent.log}"
 
+    def until(self, true: Callable[[Scrape], object]) -> Scrape:
+        """Scrape until something is true of it."""
+        return self._agent.until(true, _PATIENCE)
+
+    @property
+    def log(self) -> str:
+        """What the agent said."""
+        return self._agent.log
+
     def spans(self) -> list[Arrived]:
         """Give every span that came to the back end."""
         return [
@@ -91,14 +100,15 @@ class Behind:
 
 
 @contextmanager
-def behind(mock_nvml: MockNvml, folder: Path) -> Iterator[Behind]:
-    """Run them. The agent looks every second for the processes that hold GPUs."""
+def behind(mock_nvml: MockNvml, folder: Path, **sections: Any) -> Iterator[Behind]:
+    """Run them. The agent looks every second for the processes that hold GPUs; `sections` are of its configuration."""
     control = ControlFile(folder / "nvml.control")
     control.set(gpus=GPUS)
     with Collector().running() as collector:
         settings = {
             "exporters": {"traces": {"endpoint": collector.endpoint}},
             "collectors": {"gpu": {"processes_interval": "1s"}},
+            **sections,
         }
         (folder / "joulespan.yaml").write_text(json.dumps(settings))
         receivers = {name: f"127.0.0.1:{free_port()}" for name in ("otlp_grpc", "otlp_http")}

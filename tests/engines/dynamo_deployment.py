@@ -59,6 +59,8 @@ def _environment(folder: Path, service: str, otlp: Mapping[str, str]) -> dict[st
         OTEL_EXPORT_ENABLED="1",
         OTEL_SERVICE_NAME=service,
         OTEL_TRACES_SAMPLER="always_on",
+        # A worker shows its metrics on a free port; the front end has them on its own and opens none.
+        DYN_SYSTEM_PORT="0",
         **otlp,
     )
 

@@ -19,15 +19,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
+from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
 from agent.catalogue.gpu import CLOCK
 from agent.catalogue.links import NVLINK_IO
 from agent.catalogue.own import BUILD_INFO, MEMORY
 from agent.catalogue.requests import REQUEST_DURATION
 from agent.clock import NS, FakeClock
-from agent.entities import BuildInfo, Gpu, GpuClock, NvLinkIo, Process, RequestClass
+from agent.entities import BuildInfo, EngineModel, Gpu, GpuClock, NvLinkIo, Process, RequestClass
 from agent.errors import ConfigError
 from agent.metric import Distribution, Exemplar, Sample
 from agent.snapshot import EMPTY, Snapshot, Snapshots, Source
+from exporters import otlp_sdk
 from exporters.otlp_metrics import OtlpMetrics, OtlpSettings, enabled
 from exporters.otlp_points import Observer
 from tests.exporters.receivers import Answers, Push, Received, Rotel, free_port, silence, until
@@ -292,6 +294,21 @@ def test_a_histogram_arrives_with_its_buckets_sum_start_and_the_trace_of_its_exe
     (sent,) = point.exemplars
     assert (sent.trace_id.hex(), sent.span_id.hex(), sent.as_double) == (trace, span, 0.005)
     assert sent.time_unix_nano == exemplar.time_unix_ns
+
+
+def test_bounds_that_the_source_chose_and_an_exemplar_without_span_are_sent() -> None:
+    node = Node([])
+    exemplar = Exemplar(0.25, "0af7651916cd43dd8448eb211c80319c", "", 0)
+    told = [
+        ENGINE_DURATION.distribution(
+            EngineModel(engine), [1] * (len(bounds) + 1), 2.5, [exemplar, *[None] * len(bounds)], bounds
+        )
+        for engine, bounds in (("a", (0.3, 0.5)), ("b", (1.0,)))
+    ]
+    points = [otlp_sdk._histogram(point) for point in Observer(node.clock).push(node.say(*told)).histograms()]
+    assert [tuple(point.explicit_bounds) for point in points] == [(0.3, 0.5), (1.0,)]
+    assert [list(point.bucket_counts) for point in points] == [[1, 1, 1], [1, 1]]
+    assert [(one.span_id, one.time_unix_nano) for point in points for one in point.exemplars] == [(0, 0)] * 2
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our text is what prometheus-client would write, and what it reads back."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from math import inf, isnan, nan
@@ -26,10 +27,11 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
 from agent.catalogue.gpu import CLOCK, ENERGY, MEMORY_USAGE, POWER, PROCESS_MEMORY
 from agent.catalogue.health import XID
 from agent.catalogue.requests import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
-from agent.entities import Gpu, GpuClock, GpuProcess, GpuXid, RequestClass
+from agent.entities import EngineModel, Gpu, GpuClock, GpuProcess, GpuXid, RequestClass
 from agent.entity import attributes
 from agent.metric import Counter, Distribution, Exemplar, Histogram, Sample, label_name
 from agent.snapshot import Batch, Snapshot, Snapshots, Source
@@ -62,15 +64,16 @@ class Reference(Collector):
             labels = [label_name(name) for name, _ in pairs]
             family = families.setdefault(metric.name, kind(metric.prometheus, metric.brief, labels=labels, unit=unit))
             family.add_metric([text for _, text in pairs], value)
-        for (metric, entity), counts, total, exemplars in self._distributions:
+        for one in self._distributions:
+            (metric, entity), counts, total, exemplars, _ = one
             pairs = attributes(entity)
             labels = [label_name(name) for name, _ in pairs]
             made = HistogramMetricFamily(metric.prometheus, metric.brief, labels=labels, unit=metric.unit.suffix)
             family = families.setdefault(metric.name, made)
-            bounds = (*getattr(metric, "buckets"), inf)  # noqa: B009 - every metric here is a histogram
+            bounds = (*one.buckets, inf)
             buckets = [
-                (le, sum(counts[: place + 1]), one and theirs(one))
-                for place, (le, one) in enumerate(zip(map(floatToGoString, bounds), exemplars, strict=True))
+                (le, sum(counts[: place + 1]), seen and theirs(seen))
+                for place, (le, seen) in enumerate(zip(map(floatToGoString, bounds), exemplars, strict=True))
             ]
             family.add_metric([text for _, text in pairs], buckets, total)
         yield from families.values()
@@ -285,6 +288,32 @@ def test_a_histogram_is_written_again_only_when_something_was_observed() -> None
     assert list(write()) == [CLASS]
     snapshots.drop(lambda _: True)
     assert b"gen_ai" not in writer.write(snapshots.current, Format.TEXT)
+
+
+def test_each_source_of_a_histogram_may_have_buckets_of_its_own_and_other_ones_after_a_restart() -> None:
+    snapshots, writer = Snapshots(), PrometheusWriter({})
+    name = "joulespan_engine_request_duration_seconds"
+
+    def buckets(engine: str, *bounds: float) -> list[tuple[str, str]]:
+        told = ENGINE_DURATION.distribution(EngineModel(engine), [1] * (len(bounds) + 1), 7.5, (), bounds)
+        snapshots.put_samples(Source(engine), [told], 0)
+        text = writer.write(snapshots.current, Format.OPENMETRICS).decode()
+        assert content(text, Format.OPENMETRICS)
+        found = re.findall(rf'{name}_bucket{{engine="(\w)",le="(\S+)"}}', text)
+        return [(engine, bound) for engine, bound in found]
+
+    assert buckets("a", 0.3, 0.5) == [("a", "0.3"), ("a", "0.5"), ("a", "+Inf")]
+    both = buckets("b", 1.0)
+    assert both == [("a", "0.3"), ("a", "0.5"), ("a", "+Inf"), ("b", "1.0"), ("b", "+Inf")]
+    assert buckets("a", 2.0)[:2] == [("a", "2.0"), ("a", "+Inf")]
+
+
+def test_an_exemplar_without_span_or_time_is_written_without_them() -> None:
+    exemplar = Exemplar(0.001, "a" * 32, "", 0)
+    told = ENGINE_DURATION.distribution(EngineModel("a"), [1, 0], 0.001, [exemplar, None], (0.5,))
+    text = written([told], Format.OPENMETRICS)
+    assert content(text, Format.OPENMETRICS)
+    assert f'le="0.5"}} 1 # {{trace_id="{"a" * 32}"}} 0.001\n' in text
 
 
 def test_histograms_of_several_sources_stand_together_and_are_written_ahead_in_the_format_asked_for() -> None:

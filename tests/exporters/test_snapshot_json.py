@@ -4,10 +4,11 @@
 import json
 from typing import Any
 
+from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
 from agent.catalogue.gpu import POWER
 from agent.catalogue.requests import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
 from agent.clock import NS, FakeClock
-from agent.entities import Gpu, RequestClass
+from agent.entities import EngineModel, Gpu, RequestClass
 from agent.snapshot import Snapshots, Source
 from exporters.snapshot_json import snapshot_json
 
@@ -42,6 +43,19 @@ def test_a_histogram_is_shown_with_its_bounds_counts_and_sum() -> None:
             }
         ],
     }
+
+
+def test_bounds_that_the_source_chose_stand_at_its_point() -> None:
+    clock, snapshots = FakeClock(), Snapshots()
+    for engine, bounds in (("a", (0.5, 1.0)), ("b", (2.0,))):
+        told = ENGINE_DURATION.distribution(EngineModel(engine), [1] * (len(bounds) + 1), 3.0, (), bounds)
+        snapshots.put_samples(Source(engine), [told], clock.now)
+    (metric,) = shown(snapshots, clock)
+    assert "bounds" not in metric
+    assert [(point["bounds"], point["buckets"]) for point in metric["points"]] == [
+        ([0.5, 1.0], [1, 1, 1]),
+        ([2.0], [1, 1]),
+    ]
 
 
 def test_what_several_sources_say_of_a_metric_stands_in_one_place() -> None:

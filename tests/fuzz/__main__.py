@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tests.fuzz --seconds 60`: hostile requests, made of good ones, against the OTLP receivers.
+"""`python -m tests.fuzz --seconds 60`: hostile requests, pages and lines, made of good ones, against what reads them.
 
 Prints its seed and its rate. A case that breaks a promise is written to a file: `--repeat FILE` sends it again.
 """
@@ -15,15 +15,17 @@ from random import Random
 from typing import Any, Protocol
 
 from agent.system.memory import give_back
+from tests.fuzz.lines import Parsing
 from tests.fuzz.otlp import MOST, Taking, corpus
+from tests.fuzz.pages import Reading
 from tests.fuzz.sockets import Sending
 from tests.receivers.serving import serving
 
 _GROWTH = 48 << 20
 """Bytes of memory that a run may take beyond its first fifth."""
 _ROUND = 50
-_SOCKETS = 0.25
-"""Share of the time that is spent on sockets."""
+_SHARES = {"taking": 0.4, "sending": 0.25, "reading": 0.2, "parsing": 0.15}
+"""Shares of the time, not of the cases: one over a socket takes longer."""
 
 
 class Target(Protocol):
@@ -55,7 +57,9 @@ def main() -> int:
     with serving(most_bytes=MOST, patience=2.0) as served:
         taking = Taking(Random(seed), bodies)
         sending = Sending(Random(seed + 1), bodies, served)
-        targets: dict[str, Target] = {"taking": taking, "sending": sending}
+        reading = Reading(Random(seed + 2))
+        parsing = Parsing(Random(seed + 3))
+        targets: dict[str, Target] = {"taking": taking, "sending": sending, "reading": reading, "parsing": parsing}
         try:
             if arguments.repeat:
                 case = json.loads(arguments.repeat.read_text())
@@ -69,8 +73,10 @@ def main() -> int:
         finally:
             sending.close()
     print(
-        f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}; the servers still answer"
+        f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}, "
+        f"samples read {reading.samples}; the servers still answer"
     )
+    print(f"lines: read {parsing.read}, refused {parsing.refused}")
     return 0
 
 
@@ -80,8 +86,7 @@ def _fuzz(targets: dict[str, Target], seconds: float, out: Path, seed: int) -> N
     began = time.monotonic()
     settled = None
     while (passed := time.monotonic() - began) < seconds:
-        # The servers' share is of time, because a case over a socket takes longer.
-        name = "sending" if spent["sending"] < passed * _SOCKETS else "taking"
+        name = min(spent, key=lambda one: spent[one] / _SHARES[one])
         start = time.monotonic()
         for _ in range(_ROUND):
             _one(name, targets[name], out, seed)

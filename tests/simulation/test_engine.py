@@ -250,4 +250,5 @@ def test_starting_them_loads_nothing_that_is_slow_to_load() -> None:
 
 def test_settings_for_the_agents_own_telemetry_do_not_reach_them() -> None:
     ours = {"OTEL_SDK_DISABLED": "true", "PATH": os.defpath}
-    assert _environment(ours) == {"PATH": os.defpath, "GRPC_VERBOSITY": "NONE"}
+    theirs = {"PATH": os.defpath, "GRPC_VERBOSITY": "NONE", "OTEL_SERVICE_NAME": LLAMA}
+    assert _environment(ours, LLAMA) == theirs
