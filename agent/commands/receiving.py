@@ -5,7 +5,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,13 +21,16 @@ from agent.pipeline import Onward, Pipeline
 from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Topology, gpus_of, holders_of
 from agent.receivers.kept import KeptMetrics
-from agent.receivers.otlp import Messages, OtlpReceiver, Signal
+from agent.receivers.otlp import Consumer, Messages, OtlpReceiver, Signal
 from agent.service import Server
 from agent.snapshot import Snapshots
 from agent.system.machine import LocalMachine
 from agent.timeline import Timeline
 from exporters.otlp_forward import OtlpForward
 from exporters.otlp_settings import OtlpSettings, enabled, target
+
+if TYPE_CHECKING:
+    from agent.recording.recorder import Recorder
 
 # numpy's linear algebra, which nothing here uses, would start a thread for every core when it is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -50,9 +53,15 @@ class Receiving:
     """Everything that OTLP which comes in goes through. Starts and stops like a server."""
 
     def __init__(
-        self, config: Config, snapshots: Snapshots, timeline: Timeline, clock: Clock, token: str | None
+        self,
+        config: Config,
+        snapshots: Snapshots,
+        timeline: Timeline,
+        clock: Clock,
+        token: str | None,
+        recorder: "Recorder | None" = None,
     ) -> None:
-        """Bind the receivers' addresses. Raises ConfigError."""
+        """Bind the receivers' addresses. What comes in goes to `recorder` too. Raises ConfigError."""
         self._clock = clock
         self._forwards = _forwards(config, clock)
         self._kept = KeptMetrics(threading.Lock())
@@ -77,7 +86,9 @@ class Receiving:
             capacity=config.receivers.otlp.queue,
             keep=self._keep,
         )
-        self._receiver = OtlpReceiver(self._pipeline, config.receivers.otlp.max_message, threading.Lock)
+        self._recorder = recorder
+        consumer = _recorded(self._pipeline, recorder, snapshots)
+        self._receiver = OtlpReceiver(consumer, config.receivers.otlp.max_message, threading.Lock)
         self.grpc: str | None = None
         """Address of the gRPC receiver, HOST:PORT."""
         self._servers = self._bound(config, token)
@@ -126,6 +137,8 @@ class Receiving:
             yield from forward.samples()
             for (receiver, outcome, reason), number in forward.tally().items():
                 yield _COUNTERS[signal](Receiver(receiver, outcome, reason), number)
+        if self._recorder is not None:
+            yield from self._recorder.samples()
         yield own.QUEUE_FILL(Queue("received_metrics"), self._kept.fill)
         yield own.QUEUE_DROPPED(Queue("received_metrics"), self._kept.dropped)
 
@@ -146,6 +159,15 @@ class Receiving:
 
     def _keep(self, messages: Messages) -> None:
         self._kept.put(messages.decoded, self._clock.monotonic_ns())
+
+
+def _recorded(consumer: Consumer, recorder: "Recorder | None", snapshots: Snapshots) -> Consumer:
+    if recorder is None:
+        return consumer
+    from agent.recording.recorder import RecordedConsumer  # noqa: PLC0415 - only who records
+
+    recorder.snapshot = lambda: snapshots.current
+    return RecordedConsumer(consumer, recorder)
 
 
 def _forwards(config: Config, clock: Clock) -> dict[Signal, OtlpForward]:

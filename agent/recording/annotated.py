@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lines of a recording's spans written back, with attributes appended to those that were divided."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from google.protobuf import json_format
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
+
+from agent.processors.annotation import GPU_IDS
+from agent.processors.energy_annotation import ATTRIBUTES
+
+_OURS = frozenset({GPU_IDS, *ATTRIBUTES})
+"""What an earlier attribution may have said, which this one replaces."""
+
+
+def annotated(body: bytes, told: Mapping[int, bytes]) -> bytes:
+    """Write a line again. `told` are encoded attributes of its spans, by their number in the line."""
+    tree = msgspec.json.decode(body)
+    tree.pop("resourceMetrics", None)
+    for number, span in enumerate(_spans(tree)):
+        if number in told:
+            kept = [one for one in span.get("attributes") or [] if one.get("key") not in _OURS]
+            span["attributes"] = kept + _attributes(told[number])
+    return msgspec.json.encode(tree)
+
+
+def _spans(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for resource in tree.get("resourceSpans") or []:
+        for scope in resource.get("scopeSpans") or []:
+            yield from scope.get("spans") or []
+
+
+def _attributes(encoded: bytes) -> list[dict[str, Any]]:
+    message = SpanMessage.FromString(encoded)
+    return [json_format.MessageToDict(one) for one in message.attributes]
