@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from agent.processors.annotation import GPU_IDS
 from agent.processors.energy_annotation import ATTRIBUTES
 
-_OURS = frozenset({GPU_IDS, *ATTRIBUTES})
+_OURS = (GPU_IDS, *ATTRIBUTES)
 """What an earlier attribution may have said, which this one replaces."""
 
 
@@ -21,7 +21,7 @@ def annotated(body: bytes, told: Mapping[int, bytes]) -> bytes:
     tree.pop("resourceMetrics", None)
     for number, span in enumerate(_spans(tree)):
         if number in told:
-            kept = [one for one in span.get("attributes") or [] if one.get("key") not in _OURS]
+            kept = [one for one in span.get("attributes") or [] if not _ours(one)]
             span["attributes"] = kept + _attributes(told[number])
     return msgspec.json.encode(tree)
 
@@ -30,6 +30,10 @@ def _spans(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for resource in tree.get("resourceSpans") or []:
         for scope in resource.get("scopeSpans") or []:
             yield from scope.get("spans") or []
+
+
+def _ours(pair: Any) -> bool:
+    return isinstance(pair, dict) and pair.get("key") in _OURS
 
 
 def _attributes(encoded: bytes) -> list[dict[str, Any]]:

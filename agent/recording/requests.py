@@ -132,9 +132,9 @@ def _spans(resources: Sequence[msgspec.Raw]) -> Iterator[Span | None]:
     try:
         for raw in resources:
             resource = msgspec.json.decode(raw)
-            for scope in _lists(resource, "scopeSpans"):
+            for scope in _lists(resource, "scopeSpans") or [{}]:
                 spans = _lists(scope, "spans")
-                for begin in range(0, len(spans), _AT_ONCE):
+                for begin in range(0, max(1, len(spans)), _AT_ONCE):
                     some = spans[begin : begin + _AT_ONCE]
                     tree = {"resourceSpans": [{**resource, "scopeSpans": [{**scope, "spans": some}]}]}
                     yield from _decoded(encoded(ExportTraceServiceRequest, tree), len(some))
@@ -144,7 +144,9 @@ def _spans(resources: Sequence[msgspec.Raw]) -> Iterator[Span | None]:
 
 def _lists(node: Any, key: str) -> list[Any]:
     """Give the objects of a list in an object; what is null counts as not there."""
-    found = node.get(key) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
+        raise Malformed(f"{key} are in what is no object")
+    found = node.get(key)
     if not isinstance(found, list | None) or not all(isinstance(one, dict) for one in found or ()):
         raise Malformed(f"{key} is no list of objects")
     return found or []

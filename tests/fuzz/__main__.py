@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tests.fuzz --seconds 60`: hostile requests, made of good ones, against the OTLP receivers.
+"""`python -m tests.fuzz --seconds 60`: hostile requests, made of good ones, against the OTLP receivers, and hostile
+lines against the reader of recordings.
 
 Prints its seed and its rate. A case that breaks a promise is written to a file: `--repeat FILE` sends it again.
 """
@@ -15,6 +16,7 @@ from random import Random
 from typing import Any, Protocol
 
 from agent.system.memory import give_back
+from tests.fuzz.lines import Reading
 from tests.fuzz.otlp import MOST, Taking, corpus
 from tests.fuzz.sockets import Sending
 from tests.receivers.serving import serving
@@ -22,8 +24,8 @@ from tests.receivers.serving import serving
 _GROWTH = 48 << 20
 """Bytes of memory that a run may take beyond its first fifth."""
 _ROUND = 50
-_SOCKETS = 0.25
-"""Share of the time that is spent on sockets."""
+_TIME = {"taking": 0.55, "sending": 0.25, "reading": 0.2}
+"""Share of the time that is spent on each: on the receiver, on sockets, on lines of recordings."""
 
 
 class Target(Protocol):
@@ -55,7 +57,8 @@ def main() -> int:
     with serving(most_bytes=MOST, patience=2.0) as served:
         taking = Taking(Random(seed), bodies)
         sending = Sending(Random(seed + 1), bodies, served)
-        targets: dict[str, Target] = {"taking": taking, "sending": sending}
+        reading = Reading(Random(seed + 2), bodies)
+        targets: dict[str, Target] = {"taking": taking, "sending": sending, "reading": reading}
         try:
             if arguments.repeat:
                 case = json.loads(arguments.repeat.read_text())
@@ -68,6 +71,7 @@ def main() -> int:
             return 1
         finally:
             sending.close()
+    print(f"lines read {reading.whole}, torn {reading.torn}")
     print(
         f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}; the servers still answer"
     )
@@ -80,8 +84,8 @@ def _fuzz(targets: dict[str, Target], seconds: float, out: Path, seed: int) -> N
     began = time.monotonic()
     settled = None
     while (passed := time.monotonic() - began) < seconds:
-        # The servers' share is of time, because a case over a socket takes longer.
-        name = "sending" if spent["sending"] < passed * _SOCKETS else "taking"
+        # Shares are of time, because a case over a socket takes longer.
+        name = min(spent, key=lambda one: spent[one] / _TIME[one])
         start = time.monotonic()
         for _ in range(_ROUND):
             _one(name, targets[name], out, seed)
