@@ -342,6 +342,31 @@ class Engine(NamedTuple):
     engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
 
 
+class CalibratedEngine(NamedTuple):
+    """An engine with its model on its GPUs, as far as it is known what its work costs."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")]
+    gpu: Annotated[str | None, Attr("hw.model", "Product name of its GPUs")]
+
+
+class CalibratedWork(NamedTuple):
+    """A kind of work of a calibrated engine."""
+
+    calibrated: CalibratedEngine
+    work: Annotated[str, Attr("work", "iteration, prefill_token, decode_token, kv_token: one read by attention")]
+
+
+class CalibratedMethod(NamedTuple):
+    """How the energy of an engine is divided now."""
+
+    calibrated: CalibratedEngine
+    method: Annotated[
+        str,
+        Attr("method", "time_share, or calibrated_ and where its iterations come from: spans, tokens, iterations"),
+    ]
+
+
 class EngineModel(NamedTuple):
     """A model that an engine serves."""
 
@@ -366,6 +391,16 @@ class RequestClass(NamedTuple):
     engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
     model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")] = None
     tenant: Annotated[str | None, Attr("tenant", "Who asked")] = None
+
+
+class LedgerGap(NamedTuple):
+    """Requests that are not divided."""
+
+    reason: Annotated[
+        str,
+        Attr("reason", "future: it ends after now; past: before what is remembered; full: too many wait; uncovered: "
+                       "part of its time is not known"),
+    ]  # fmt: skip
 
 
 class RequestPhase(NamedTuple):

@@ -9,7 +9,7 @@
 | joulespan.energy.modelled | bool | true where it took less than a second: that is less than the counter can tell |
 | joulespan.gpu.seconds | double, s | busy time of its GPUs that is this request's |
 | joulespan.nvlink.bytes, joulespan.pcie.bytes | int, By | what went over the links of its GPUs for this request |
-| joulespan.attribution.method | string | how it was divided; see METHODS |
+| joulespan.attribution.method | string | how it was divided; see payment.METHODS |
 | joulespan.attribution.coverage | double, 1 | share of its time whose energy is known, where not all; no energy then |
 """
 
@@ -17,17 +17,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.otlp.values import span_attribute
-from agent.processors.ledger.payment import Shares
-from agent.processors.ledger.steps import Numbers
+from agent.processors.ledger.payment import METHODS, Shares
 
-BY_TIME: Final = "time_share"
-METHODS: Final = {
-    BY_TIME: "the energy above idling of each step, shared equally by time: the engine is not calibrated",
-    "calibrated_spans": "by what work costs, iterations inferred from the spans alone",
-    "calibrated_tokens": "by what work costs, iterations inferred from the tokens that the engine counts",
-    "calibrated_iterations": "by what work costs, with the iterations that the engine counts",
-}
-"""The values of joulespan.attribution.method, the least exact first."""
 ENERGY: Final = "joulespan.energy"
 ATTRIBUTES: Final = (
     ENERGY,
@@ -42,19 +33,17 @@ ATTRIBUTES: Final = (
     "joulespan.attribution.coverage",
 )
 """The names of all of them."""
+_METHODS = tuple(METHODS)
 _WHOLE = 0.99
 """Share of a request's time that must be known for its energy to be told."""
 _SHORT = 1.0
 """Seconds below which the energy counter's own steps hide a request."""
 
 
-def annotations(shares: Shares, seconds: Numbers, method: str) -> list[bytes]:
-    """Encode what there is to say about each request. `seconds` is how long each was served.
-
-    `method` is how the model divides its engine's energy; a share that is mostly by time says so.
-    """
-    rows = zip(*(column.tolist() for column in shares), seconds.tolist(), strict=True)
-    return [b"".join(span_attribute(*one) for one in _attributes(row, method)) for row in rows]
+def annotations(shares: Shares) -> list[bytes]:
+    """Encode what there is to say about each request."""
+    rows = zip(*(column.tolist() for column in shares), strict=True)
+    return [b"".join(span_attribute(*one) for one in _attributes(row)) for row in rows]
 
 
 def covered(shares: Shares) -> "list[bool]":
@@ -63,8 +52,8 @@ def covered(shares: Shares) -> "list[bool]":
     return known
 
 
-def _attributes(row: "tuple[float, ...]", method: str) -> Iterator[tuple[str, float | str]]:
-    _, prefill, decode, busy, nvlink, pcie, deviation, modelled, known, seconds = row
+def _attributes(row: "tuple[float, ...]") -> Iterator[tuple[str, float | str]]:
+    _, prefill, decode, busy, nvlink, pcie, deviation, _, known, seconds, method = row
     if known < _WHOLE:
         yield "joulespan.attribution.coverage", known
         return
@@ -80,4 +69,4 @@ def _attributes(row: "tuple[float, ...]", method: str) -> Iterator[tuple[str, fl
     for name, moved in (("joulespan.nvlink.bytes", nvlink), ("joulespan.pcie.bytes", pcie)):
         if moved > 0:
             yield name, round(moved)
-    yield "joulespan.attribution.method", method if modelled > 0.5 else BY_TIME  # noqa: PLR2004 - mostly
+    yield "joulespan.attribution.method", _METHODS[int(method)]

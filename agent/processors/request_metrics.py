@@ -9,10 +9,11 @@ by a ring. Series of a name that lost its slot end, and what they counted is not
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
+from agent.catalogue import energy
 from agent.catalogue import requests as catalogue
-from agent.entities import Engine, RequestClass, RequestFinish, RequestName, RequestTokens
+from agent.entities import Engine, RequestClass, RequestFinish, RequestName, RequestPhase, RequestTokens
 from agent.metric import Distribution, Exemplar, Histogram, Sample
 from agent.processors.top_names import OTHER, TopNames
 from agent.requests import Request, Role
@@ -23,6 +24,14 @@ ERROR = "error"
 _FINISHES = 16
 _RING = 65_536
 _TRACE_ID, _SPAN_ID = 16, 8
+
+
+class Seen(NamedTuple):
+    """What an exemplar says of a span: its ids, and when it ended, unix ns."""
+
+    trace_id: bytes
+    span_id: bytes
+    end: int
 
 
 class RequestMetrics:
@@ -51,15 +60,26 @@ class RequestMetrics:
         self._without_class = 0
         self._ring = _Ring(_RING)
 
-    def record(self, items: Sequence[tuple[Request, str, str | None]]) -> None:
+    def record(self, items: Sequence[tuple[Request, str, str | None]]) -> list[RequestClass | None]:
         """Count requests, each with the name of its engine and its tenant. Only those of Role.SERVER count.
 
-        A span that came before, with the same ids, times and name, is counted as repeated only.
+        A span that came before, with the same ids, times and name, is counted as repeated only. Gives the class of
+        each request, whatever its role; None for one that came before.
         """
         with self._guard:
-            for request, engine, tenant in items:
-                if request.role is Role.SERVER:
-                    self._record(request, engine, tenant)
+            return [self._record(request, engine, tenant) for request, engine, tenant in items]
+
+    def charge(self, kind: RequestClass, prefill: float, decode: float) -> None:
+        """Add J to what requests of a class took."""
+        with self._guard:
+            found = self._of(kind)
+            found.joules["prefill"] += prefill
+            found.joules["decode"] += decode
+
+    def took(self, kind: RequestClass, joules: float, span: Seen) -> None:
+        """Observe the energy of one request."""
+        with self._guard:
+            self._of(kind).energy.note(joules, span)
 
     def samples(self) -> list[Sample | Distribution]:
         """Say what was counted. A distribution is the same object as the last time where nothing was observed."""
@@ -78,15 +98,23 @@ class RequestMetrics:
                 counted.forget(finishes)
             self._repeated = {name: count for name, count in self._repeated.items() if name not in gone[0]}
 
-    def _record(self, request: Request, engine: str, tenant: str | None) -> None:
-        span = request.span
+    def _record(self, request: Request, engine: str, tenant: str | None) -> RequestClass | None:
+        span, counted = request.span, request.role is Role.SERVER
         engine_name = self._engines.name(engine) or OTHER
         if self._ring.has(hash((span.trace_id, span.span_id, span.start, span.end, span.name))):
-            self._repeated[engine_name] = self._repeated.get(engine_name, 0) + 1
-            return
+            if counted:
+                self._repeated[engine_name] = self._repeated.get(engine_name, 0) + 1
+            return None
         key = (engine_name, self._models.name(request.model), self._tenants.name(tenant))
+        if not counted and key not in self._classes:
+            return RequestClass(*key)
         found = self._classes.get(key) or self._class(key)
-        found.record(request, self._finishes.name(_finish(request)))
+        if counted:
+            found.record(request, self._finishes.name(_finish(request)))
+        return found.entity
+
+    def _of(self, kind: RequestClass) -> "_Class":
+        return self._classes.get(kind) or self._class(kind)
 
     def _class(self, key: tuple[str, str | None, str | None]) -> "_Class":
         if len(self._classes) >= self._capacity and key != _ALL_OTHER:
@@ -123,11 +151,13 @@ def _finish(request: Request) -> str | None:
 class _Class:
     """What the requests of one engine, model and tenant took. Every part of it is absent until it was observed."""
 
-    __slots__ = ("_decode", "_duration", "_entity", "_finished", "_first", "_per_token", "_prefill", "_queue",
-                 "_tokens", "idle")  # fmt: skip
+    __slots__ = ("_decode", "_duration", "_finished", "_first", "_per_token", "_prefill", "_queue",
+                 "_tokens", "energy", "entity", "idle", "joules")  # fmt: skip
 
     def __init__(self, entity: RequestClass) -> None:
-        self._entity = entity
+        self.entity = entity
+        self.energy = _Tally(energy.REQUEST_ENERGY, entity)
+        self.joules = {"prefill": 0.0, "decode": 0.0}
         self._duration = _Tally(catalogue.REQUEST_DURATION, entity)
         self._first = _Tally(catalogue.TIME_TO_FIRST_TOKEN, entity)
         self._per_token = _Tally(catalogue.TIME_PER_OUTPUT_TOKEN, entity)
@@ -173,13 +203,17 @@ class _Class:
             self._finished.pop(finish, None)
 
     def samples(self) -> Iterator[Sample | Distribution]:
-        for tally in (self._duration, self._first, self._per_token, self._queue, self._prefill, self._decode):
+        tallies = (self._duration, self._first, self._per_token, self._queue, self._prefill, self._decode, self.energy)
+        for tally in tallies:
             if (made := tally.distribution()) is not None:
                 yield made
+        for phase, joules in self.joules.items():
+            if joules:
+                yield energy.ENERGY_ATTRIBUTED(RequestPhase(*self.entity, phase), joules)
         for kind, count in self._tokens.items():
-            yield catalogue.REQUEST_TOKENS(RequestTokens(*self._entity, kind), count)
+            yield catalogue.REQUEST_TOKENS(RequestTokens(*self.entity, kind), count)
         for finish, count in self._finished.items():
-            yield catalogue.REQUEST_FINISHED(RequestFinish(*self._entity, finish), count)
+            yield catalogue.REQUEST_FINISHED(RequestFinish(*self.entity, finish), count)
 
 
 class _Tally:
@@ -197,11 +231,14 @@ class _Tally:
         self._made: Distribution | None = None
 
     def add(self, value: float, span: Span) -> None:
+        # Not the span itself: it holds its whole message.
+        self.note(value, Seen(span.trace_id, span.span_id, span.end))
+
+    def note(self, value: float, span: Seen) -> None:
         place = bisect_left(self._bounds, value)
         self._counts[place] += 1
         self._total += value
-        # Not the span itself: it holds its whole message.
-        self._latest[place] = (value, span.trace_id, span.span_id, span.end)
+        self._latest[place] = (value, *span)
         self._made = None
 
     def distribution(self) -> Distribution | None:

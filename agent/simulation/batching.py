@@ -102,8 +102,8 @@ class Batching:
         """Times that a sequence lost its KV cache to others and had to compute it again."""
         self.prompts = 0
         """Prompts computed to the end, those computed again included: each made a token."""
-        self.cached_tokens = 0
-        """Tokens of prompts taken up that were found in the prefix cache."""
+        self.computed_tokens = self.cached_tokens = 0
+        """Tokens of prompts that were computed and that were found in the prefix cache, counted at the first token."""
         self._truth = deployment.truth
         self._limits = deployment.limits
         self._idle_watts = deployment.truth.engine_idle_watts
@@ -221,7 +221,6 @@ class Batching:
             sequence = self._waiting.popleft()
             if sequence.scheduled is None:
                 sequence.scheduled = start
-                self.cached_tokens += sequence.cached
             self._prefilling.append(sequence)
             take = min(sequence.left, budget)
             budget -= take
@@ -259,6 +258,8 @@ class Batching:
         self.prompts += 1
         if sequence.first_token is None:
             sequence.first_token = self._end
+            self.computed_tokens += sequence.request.prompt_tokens - sequence.cached
+            self.cached_tokens += sequence.cached
         sequence.made += 1
         if sequence.made == sequence.output:
             self._finish(sequence)

@@ -6,6 +6,7 @@ look at the power only part of the time, read a moment later. What is seen of th
 for each sequence that ended, except for those that send none.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -125,10 +126,10 @@ def observe(case: Case) -> Observed:
 
 
 def _page(batching: Batching, time: float) -> tuple[float, ...]:
-    """Say what a page says: running, prompt tokens computed and cached, tokens made, iterations."""
+    """Say what vLLM's page says: running, prompt tokens computed and cached, tokens made, iterations."""
     work = batching.work(time)
     made = work.decode_tokens + batching.prompts
-    return (batching.running, work.prefill_tokens, batching.cached_tokens, made, work.iterations)
+    return (batching.running, batching.computed_tokens, batching.cached_tokens, made, math.floor(work.iterations))
 
 
 def _joules(deployment: Deployment, batching: Batching, time: float) -> float:

@@ -16,7 +16,7 @@ from agent.entities import Gpu
 from agent.processors.ledger.calibration import Calibration
 from agent.processors.ledger.claims import Claims, Prices
 from agent.processors.ledger.division import WINDOW
-from agent.processors.ledger.load import Load
+from agent.processors.ledger.load import Load, Pages
 from agent.processors.ledger.steps import Numbers, Steps
 from agent.processors.ledger.work import EMPTY, Work, together
 
@@ -113,6 +113,12 @@ class Book:
         self.done = EMPTY
         """Those that were divided to the end a moment ago: what the engine's page says is compared with them too."""
         self.costs: deque[Costs] = deque()
+        self.gauged = False
+        """Whether the engine says how many sequences run. Where it does not, who still runs is not known."""
+        self.method = 1
+        """The place of how its energy is divided in payment.METHODS, once it is calibrated."""
+        self.longest = 0.0
+        """Seconds that its longest requests last, fading."""
         self.unattributed = 0.0
         """J that nobody claimed in time."""
         self.above = np.zeros(len(key.gpus))
@@ -158,6 +164,11 @@ class Book:
         """Nothing of it is left."""
         return not self.open.rows and not any((one.turns > 0).any() for one in self.costs)
 
+    def looked(self, pages: Pages) -> None:
+        """Note what the engine's page tells, as far as it is there."""
+        self.gauged = pages.running is not None
+        self.method = 3 if pages.iterations is not None else 2 if pages.output is not None else 1
+
     def claims(self, steps: Steps, load: Load) -> Claims:
         """Give what its requests claim of some steps."""
         ran = load.sequences > 0
@@ -178,6 +189,7 @@ class Book:
         fade = _FADE ** (costs.steps.length * costs.steps.seconds / WINDOW)
         self.known = self.known * fade + float(load.known.sum())
         self.late *= fade
+        self.longest *= fade
 
     def since(self, closed: int) -> int:
         """From which step on something is known, where `closed` is the first that is not closed."""
@@ -204,6 +216,7 @@ class Book:
         self.done = together([self.done.take(self.done.end > edge - margin), self.open.work.take(ended)])
         done = self.open.take(ended)
         if done.rows:
+            self.longest = max(self.longest, float((done.work.end - done.work.begin).max()))
             self.open = self.open.take(~ended)
         return done
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agent.entities import Gpu
 from agent.processors.ledger.book import NOBODY, Book, Costs, EngineKey, Open, joined, together_costs
+from agent.processors.ledger.cache import found_in_cache
 from agent.processors.ledger.calibration import Calibration, Fit
 from agent.processors.ledger.claims import Claims
 from agent.processors.ledger.device import Accounts, Device, busy, quiet
@@ -26,13 +27,13 @@ from agent.processors.ledger.meters import Meter, Metered
 from agent.processors.ledger.pages import pages_of
 from agent.processors.ledger.payment import Charge, Shares, costs_of, pay, settled
 from agent.processors.ledger.steps import Numbers, Steps, idle_seconds
-from agent.processors.ledger.work import Work, resolved, together
+from agent.processors.ledger.work import Work, resolved, timed, together
 from agent.timeline import Timeline
 
 _MARGIN = 3.0
 """Seconds around the steps to close whose requests and pages are looked at: pages are read each second."""
-_LATELY = 60.0
-"""Seconds over which the share of prompts found in the cache is taken."""
+_LATELY = 15.0
+"""Seconds around first tokens in which the engine's page is asked what was found in the cache."""
 _LEAST = 1e-9
 """Iterations that a step has at least, so that they are an axis; and seconds below which a sequence was not there."""
 _WHOLE = 0.9
@@ -120,7 +121,8 @@ class Ledger:
         book = self.books.get(key)
         if book is None:
             book = self.books[key] = Book(key, self._calibration(key))
-        work = resolved(work, self._cached_share(book), 1 / book.pace)
+        work = timed(work, 1 / book.pace)
+        work = resolved(work, self._found_in_cache(book, work))
         fresh = _fresh(number, kind, work, book.since(self.closed) * self.step)
         charges: list[Charge] = []
         if (work.begin < self.closed * self.step).any() and (blocks := book.costs_since(fresh.since.min() / self.step)):
@@ -160,21 +162,23 @@ class Ledger:
             if book.gone:
                 del self.books[key]
 
-    def _cached_share(self, book: Book) -> float:
-        """Share of the prompts that the engine found in its cache lately."""
-        lately = round(_LATELY / self.step)
-        around = Steps(self.closed - lately, self.closed + lately, self.step)
+    def _found_in_cache(self, book: Book, work: Work) -> Numbers:
+        """Estimate what was found in a cache, where requests do not say."""
+        unknown = np.isnan(work.cached)
+        if not unknown.any():
+            return work.cached
+        first, last = float(work.first[unknown].min()) - _LATELY, float(work.first[unknown].max()) + _LATELY
+        around = Steps(int(first / self.step), int(last / self.step), self.step)
         pages = pages_of(self._timeline, book.key.name, self.origin, around)
-        if pages.computed is None or pages.cached is None:
-            return 0.0
-        cached = float(pages.cached[-1] - pages.cached[0])
-        total = cached + float(pages.computed[-1] - pages.computed[0])
-        return cached / total if total > 0 else 0.0
+        cached = work.cached.copy()
+        cached[unknown] = found_in_cache(work.take(unknown), pages)
+        return cached
 
     def _load(self, book: Book, steps: Steps) -> Load:
         margin = max(1, round(_MARGIN / self.step))
         wide = Steps(steps.first - margin, steps.last + margin, self.step)
         pages = pages_of(self._timeline, book.key.name, self.origin, wide)
+        book.looked(pages)
         found = load(wide, book.work, pages, book.hidden).cut(margin, margin + steps.length)
         return found._replace(iterations=found.iterations + _LEAST)
 
@@ -277,7 +281,7 @@ class Ledger:
     def _finish(self, book: Book) -> list[Shares]:
         """Take out the requests that are divided to the end."""
         done = book.finish(self.closed * self.step, _MARGIN)
-        return [settled(done, self.fit(book.key))] if done.rows else []
+        return [settled(done, self.fit(book.key), book.method)] if done.rows else []
 
 
 def _fresh(number: NDArray[np.int64], kind: NDArray[np.int64], work: Work, known_since: float) -> Open:

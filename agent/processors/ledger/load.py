@@ -20,6 +20,8 @@ _SWEEPS = 8
 _MOST = 20.0
 """How far off the iterations told by spans may be from those that the engine counted."""
 _NOTHING = 1e-9
+_DOUBT, _DOUBT_SHARE = 2.0, 0.05
+"""Tokens, and share of those counted between two looks, that may be missing without meaning anything."""
 _TOMOGRAPHY = 600
 """Steps from which on corrections are worth it: over fewer, too many sequences reach beyond."""
 
@@ -79,7 +81,7 @@ def load(steps: Steps, work: Work, pages: Pages, hidden: float = 0.0) -> Load:
     computed = _positive(time.spread(at.begin, at.first, _per(work.computed, work.first - work.begin)))
     more_decoded = unknown / steps.seconds * iterations
     context = float(np.median(work.context + work.decoded / 2)) if work.rows else 0.0
-    more_computed = computed * hidden if pages.computed is None else _more_computed(steps, pages, computed, unknown)
+    more_computed = computed * hidden if pages.computed is None else _more_computed(steps, work, pages, unknown)
     return Load(known, unknown, iterations, more_computed, more_decoded, more_decoded * context)
 
 
@@ -198,23 +200,29 @@ def _balanced(
     def until(amounts: Numbers) -> Numbers:
         return np.diff(np.interp(times, edges, running(amounts)))
 
-    missing = np.diff(pages.output - _firsts(work, times)) - until(decoded)
-    total = until(iterations)
+    counted = np.diff(pages.output - _firsts(work, times))
+    missing, total = counted - until(decoded), until(iterations)
     for _ in range(3):
         lacking = missing - until(unknown / steps.seconds * iterations)
+        # A look falls into an iteration: what is lacking by no more than that is nobody.
+        lacking = np.where(np.abs(lacking) > _DOUBT + _DOUBT_SHARE * counted, lacking, 0.0)
         more = np.where(total > _NOTHING, lacking / np.maximum(total, _NOTHING), 0.0)
         unknown = np.where(inside, np.maximum(0.0, unknown + more[place_of] * steps.seconds), unknown)
     return unknown
 
 
-def _more_computed(steps: Steps, pages: Pages, computed: Numbers, unknown: Numbers) -> Numbers:
-    """Spread the prompt tokens that the engine counted and no known sequence explains over where others ran."""
+def _more_computed(steps: Steps, work: Work, pages: Pages, unknown: Numbers) -> Numbers:
+    """Spread the prompt tokens that the engine counted and no known sequence explains over where others ran.
+
+    Engines count a prompt when its first token is there.
+    """
     if pages.computed is None or len(pages.times) < 2:  # noqa: PLR2004 - an increase needs two
         return np.zeros(steps.length)
     times = pages.times
-    missing = np.diff(pages.computed) - np.diff(np.interp(times, steps.edges, running(computed)))
-    rate = np.maximum(0.0, missing) / np.diff(times)
+    order = np.argsort(work.first)
+    explained = running(work.computed[order])[np.searchsorted(work.first[order], times, side="right")]
+    rate = np.maximum(0.0, np.diff(pages.computed) - np.diff(explained)) / np.diff(times)
     middles = _middles(steps)
     place_of = np.clip(np.searchsorted(times, middles, side="right") - 1, 0, len(rate) - 1)
-    inside = (middles >= times[0]) & (middles <= times[-1]) & (unknown > 0.05 * steps.seconds)
+    inside = (middles >= times[0]) & (middles <= times[-1]) & (unknown > _NOTHING)
     return np.where(inside, rate[place_of] * steps.seconds, 0.0)

@@ -2,7 +2,7 @@
 """Charging requests what they took of some steps, and saying what they took once they are divided to the end."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,14 @@ from agent.processors.ledger.load import Load
 from agent.processors.ledger.steps import Numbers, Steps
 
 _NOTHING = 1e-9
+_MOSTLY = 0.5
+METHODS: Final = {
+    "time_share": "the energy above idling of each step is shared equally by time: the engine is not calibrated",
+    "calibrated_spans": "by what work costs, its iterations inferred from the spans alone",
+    "calibrated_tokens": "by what work costs, its iterations inferred from the tokens that the engine counts",
+    "calibrated_iterations": "by what work costs, with the iterations that the engine counts",
+}
+"""How energy is divided, the least exact first."""
 _BY_TIME = 0.3
 """Relative deviation of a share by time: of that order in docs/accuracy.md."""
 
@@ -32,7 +40,7 @@ class Shares(NamedTuple):
 
     J of prefill and decode; busy seconds of GPUs; bytes over NVLink and PCIe; J of one standard deviation; and the
     share of their time in the batch that the model divided, and that was divided at all: less than 1 where they began
-    before the ledger, or its GPUs could not be read.
+    before the ledger, or its GPUs could not be read. How long they were served, s, and which of METHODS it was.
     """
 
     number: NDArray[np.int64]
@@ -44,6 +52,8 @@ class Shares(NamedTuple):
     deviation: Numbers
     modelled: Numbers
     covered: Numbers
+    seconds: Numbers
+    method: NDArray[np.int64]
 
 
 def costs_of(steps: Steps, load: Load, parts: Sequence[Part], measured: bool) -> Costs:
@@ -77,8 +87,11 @@ def pay(requests: Open, claims: Claims, costs: Costs) -> list[Charge]:
     return [Charge(*row) for row in zip(kinds.tolist(), *sums, strict=True) if row[1] or row[2]]
 
 
-def settled(requests: Open, fit: Fit | None) -> Shares:
-    """Say what requests took that are divided to the end. `fit` is that of the engine's calibration."""
+def settled(requests: Open, fit: Fit | None, method: int) -> Shares:
+    """Say what requests took that are divided to the end.
+
+    `fit` is that of the engine's calibration, `method` what it rests on; what is mostly divided by time says so.
+    """
     paid = dict(zip(PAID, requests.paid.T, strict=True))
     joules = paid["prefill"] + paid["decode"]
     length = np.maximum(requests.work.end - requests.work.begin, _NOTHING)
@@ -101,4 +114,6 @@ def settled(requests: Open, fit: Fit | None) -> Shares:
         deviation,
         modelled,
         np.clip(paid["covered"] / length, 0.0, 1.0),
+        length,
+        np.where(modelled > _MOSTLY, method, 0),
     )

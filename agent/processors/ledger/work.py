@@ -70,21 +70,21 @@ def together(some: Sequence[Work]) -> Work:
     return Work(*(np.concatenate(parts) for parts in zip(*some, strict=True))) if some else EMPTY
 
 
-def resolved(work: Work, cached_share: float, step_seconds: float) -> Work:
-    """Fill in what is not known: of the prompt from the share that is cached in general, of the phases from the tokens.
+def timed(work: Work, step_seconds: float) -> Work:
+    """Fill in first tokens that are not timed: decoding took as long as the tokens take at `step_seconds` each."""
+    first = np.maximum(work.begin, work.end - work.decoded * step_seconds)
+    return work._replace(first=np.where(np.isnan(work.first), first, work.first))
 
-    A request whose first token is not timed decoded for as long as its tokens take at `step_seconds` each.
-    """
+
+def resolved(work: Work, cached: Numbers) -> Work:
+    """Fill in what was found in a cache where that is not known, and let phases with tokens have a length."""
     unknown = np.isnan(work.cached)
-    prompt = work.computed
-    cached = np.where(unknown, prompt * cached_share, work.cached)
-    computed = np.where(unknown, prompt - cached, prompt)
-    untimed = np.isnan(work.first)
-    first = np.where(untimed, np.maximum(work.begin, work.end - work.decoded * step_seconds), work.first)
+    cached = np.where(unknown, np.minimum(cached, work.computed), work.cached)
+    computed, first = np.where(unknown, work.computed - cached, work.computed), work.first
     # A prompt that took no time is computed in the moment before its token.
     begin = np.where((computed > 0) & (first - work.begin < _SHORTEST), first - _SHORTEST, work.begin)
     end = np.where((work.decoded > 0) & (work.end - first < _SHORTEST), first + _SHORTEST, work.end)
-    return work._replace(begin=begin, first=first, end=end, computed=computed, cached=cached)
+    return work._replace(begin=begin, end=end, computed=computed, cached=cached)
 
 
 def place(work: Work, steps: Steps, since: Numbers | None = None) -> Placed:
