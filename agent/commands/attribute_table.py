@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from math import isnan
 
-from agent.processors.energy_annotation import BY_TIME
+from agent.processors.ledger.payment import METHODS
 from agent.recording.attribution import Class, Outcome, Sums
 from agent.recording.counters import Read
 from agent.recording.requests import Found
@@ -84,8 +84,8 @@ def _lines(outcome: Outcome, read: Read, found: Found) -> Iterator[str]:
         yield f"{found.clients} spans are of clients, which charge nothing"
     if found.repeated:
         yield f"{found.repeated} spans came twice; each counts once"
-    if any(sums.method == BY_TIME for sums in outcome.classes.values()):
-        yield f"{BY_TIME}: the energy of each moment is shared equally; a longer recording can be calibrated"
+    for method in sorted({sums.method for sums in outcome.classes.values()}):
+        yield f"{method}: {METHODS[method]}"
     if read.demo:
         yield "recorded by a demo: nothing of this was measured"
 

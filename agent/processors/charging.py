@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between requests and the ledger: which of them are charged, on which GPUs, and how their shares were found.
+"""Between the requests of a recording and the ledger: which of them are charged, and on which GPUs.
 
 A recording does not tell what the machine could be asked while it ran. So the GPUs of an engine are asked of, in this
 order: the configuration, GPU ids that its spans name, what the agent recorded. An engine that is the only one has all.
@@ -8,14 +8,12 @@ order: the configuration, GPU ids that its spans name, what the agent recorded. 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from agent.catalogue.engine import ITERATIONS, TOKENS
 from agent.config import Engine as EngineConfig
 from agent.entities import Gpu
 from agent.processors.clues import GPU_KEYS, clues_of, gpu_ids, gpus_named
 from agent.processors.senders import Reason
 from agent.processors.topology import Placement, engine_name, gpu_called
 from agent.requests import Phase, Request, Role
-from agent.timeline import Timeline
 
 NOT_TOLD = "nothing says on which GPUs it runs"
 
@@ -64,14 +62,6 @@ def placements(
         alone = {one: told._replace(gpus=tuple(gpus), reason=None) for one, told in found.items() if not told.gpus}
         found |= {one: told for one, told in alone.items() if found[one].reason == NOT_TOLD}
     return found
-
-
-def method_of(timeline: Timeline, engine: str) -> str:
-    """Say how the iterations of an engine are known, in the words of energy_annotation.METHODS."""
-    if any(series.entity[0] == engine for series in timeline.series_of(ITERATIONS)):
-        return "calibrated_iterations"
-    counted = any(series.entity[0] == engine and series.entity[2] == "output" for series in timeline.series_of(TOKENS))
-    return "calibrated_tokens" if counted else "calibrated_spans"
 
 
 def _placed(

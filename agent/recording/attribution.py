@@ -15,11 +15,12 @@ from agent.entities import Gpu
 from agent.errors import RecordingError
 from agent.otlp.values import span_attribute
 from agent.processors.annotation import GPU_IDS
-from agent.processors.charging import Sender, method_of, placements
-from agent.processors.energy_annotation import BY_TIME, annotations, covered
+from agent.processors.charging import Sender, placements
+from agent.processors.energy_annotation import annotations, covered
 from agent.processors.ledger.book import EngineKey
 from agent.processors.ledger.device import Accounts
 from agent.processors.ledger.ledger import Closed, Ledger
+from agent.processors.ledger.payment import METHODS
 from agent.processors.ledger.steps import Numbers
 from agent.processors.ledger.work import EMPTY, Work
 from agent.processors.topology import Placement
@@ -112,8 +113,8 @@ def divide(read: Read, found: Found, engines: Sequence[EngineConfig]) -> Outcome
     accounts = dict(ledger.accounts())
     total = Accounts(*(sum(column) for column in zip(*accounts.values(), strict=True)))
     shared = _Shared(closed, len(found.charged))
-    told = dict(_annotations(read, found, charged, closed, work))
-    classes = _sums(read, found, charged, shared, work, accounts)
+    told = dict(_annotations(found, charged, closed))
+    classes = _sums(found, charged, shared, work, accounts)
     beyond = len(charged.number) - int(shared.whole.sum())
     return Outcome(told, classes, total, len(accounts), last * step, unmapped, beyond)
 
@@ -160,34 +161,30 @@ def _charged(found: Found, places: Mapping[Sender, Placement]) -> tuple[_Charged
 
 
 class _Shared:
-    """Of each request that was found: J of its phases, whether they are all, and whether the model divided them."""
+    """Of each request that was found: J of its phases, whether they are all, and by which of METHODS; -1 is none."""
 
     def __init__(self, closed: Closed, count: int) -> None:
         self.prefill, self.decode = np.zeros(count), np.zeros(count)
-        self.whole, self.modelled = np.zeros(count, bool), np.zeros(count, bool)
+        self.whole, self.method = np.zeros(count, bool), np.full(count, -1)
         for one in closed.shares:
             self.prefill[one.number], self.decode[one.number] = one.prefill, one.decode
             self.whole[one.number] = covered(one)
-            self.modelled[one.number] = one.modelled > 0.5  # noqa: PLR2004 - mostly, as in the annotations
+            self.method[one.number] = one.method
         self.charges = closed.charges
 
 
-def _annotations(read: Read, found: Found, charged: _Charged, closed: Closed, work: Work) -> Iterator[tuple[At, bytes]]:
+def _annotations(found: Found, charged: _Charged, closed: Closed) -> Iterator[tuple[At, bytes]]:
     keys = dict(zip(charged.number.tolist(), charged.key.tolist(), strict=True))
     named = [span_attribute(GPU_IDS, [gpu.id for gpu in key.gpus]) for key in charged.keys]
     for number, key in keys.items():
         yield found.places[number], named[key]
     for shares in closed.shares:
-        if len(shares.number):
-            key = keys[int(shares.number[0])]
-            seconds = work.end[shares.number] - work.begin[shares.number]
-            told = annotations(shares, seconds, method_of(read.timeline, charged.keys[key].name))
-            for number, attributes in zip(shares.number.tolist(), told, strict=True):
-                yield found.places[number], named[key] + attributes
+        for number, attributes in zip(shares.number.tolist(), annotations(shares), strict=True):
+            yield found.places[number], named[keys[number]] + attributes
 
 
 def _sums(
-    read: Read, found: Found, charged: _Charged, shared: _Shared, work: Work, accounts: Mapping[Gpu, Accounts]
+    found: Found, charged: _Charged, shared: _Shared, work: Work, accounts: Mapping[Gpu, Accounts]
 ) -> dict[Class, Sums]:
     number, kind, count = charged.number, charged.kind, len(charged.classes)
     work = work.take(number)
@@ -207,11 +204,11 @@ def _sums(
         *(add(np.where(whole, one[number], 0.0)) for one in (shared.prefill, shared.decode)),
         *(add(np.where(whole, one, 0.0)) for one in (work.computed, made)),
     )
-    modelled = add(shared.modelled[number].astype(np.float64))
+    methods = np.stack([add((shared.method[number] == one).astype(np.float64)) for one in range(len(METHODS))])
     sums: dict[Class, Sums] = {}
     for place, one in enumerate(charged.classes):
         told = [column[place] for column in columns]
-        method = method_of(read.timeline, one.engine) if modelled[place] > told[0] / 2 else BY_TIME
+        method = tuple(METHODS)[int(methods[:, place].argmax())]
         sums[one] = Sums._make([*told, *_rest(charged, one.engine, accounts), method])
     return sums
 
