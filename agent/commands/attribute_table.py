@@ -29,6 +29,7 @@ _WORDS = {0, 1, len(_HEADS) - 1}
 """The columns that are no numbers."""
 _UNKNOWN = "-"
 _HOUR = 3600.0
+_WIDEST = 1000
 
 
 def print_outcome(outcome: Outcome, read: Read, found: Found) -> None:
@@ -98,12 +99,22 @@ def _plain(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _draw(rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only on a terminal
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only on a terminal
+    from rich.console import Console  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415 - as above
 
-    table = Table()
+    console = Console()
+    table = Table(box=SIMPLE_HEAD)
     for place, head in enumerate(_HEADS):
-        table.add_column(head, justify="left" if place in _WORDS else "right", overflow="fold")
+        table.add_column(head, justify="left" if place in _WORDS else "right")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    if console.measure(table, options=console.options.update(width=_WIDEST)).maximum > console.width:
+        # Too wide for this terminal: a column for each engine and model instead of a row.
+        table = Table(box=SIMPLE_HEAD, show_header=False)
+        table.add_column(style="bold")
+        for _ in rows:
+            table.add_column(justify="right")
+        for cells in zip(_HEADS, *rows, strict=True):
+            table.add_row(*cells)
+    console.print(table)

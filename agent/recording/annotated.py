@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from google.protobuf import json_format
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
+from agent.otlp.values import Value, attributes
 from agent.processors.annotation import GPU_IDS
 from agent.processors.energy_annotation import ATTRIBUTES
 
@@ -37,5 +37,16 @@ def _ours(pair: Any) -> bool:
 
 
 def _attributes(encoded: bytes) -> list[dict[str, Any]]:
-    message = SpanMessage.FromString(encoded)
-    return [json_format.MessageToDict(one) for one in message.attributes]
+    told = attributes(SpanMessage.FromString(encoded).attributes)
+    return [{"key": key, "value": _value(value)} for key, value in told.items()]
+
+
+def _value(told: Value) -> dict[str, Any]:
+    """Write one of the values that annotations have: a number, a truth, a text or a list of these."""
+    if isinstance(told, list):
+        return {"arrayValue": {"values": [_value(one) for one in told]}}
+    if isinstance(told, bool):
+        return {"boolValue": told}
+    if isinstance(told, int):
+        return {"intValue": str(told)}
+    return {"doubleValue": told} if isinstance(told, float) else {"stringValue": told}
