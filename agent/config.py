@@ -159,7 +159,7 @@ class Requests(Section, frozen=True, kw_only=True):
 
 
 class Attribution(Section, frozen=True, kw_only=True):
-    """How long the ledger waits for spans."""
+    """How long the ledger waits for spans before it divides a moment, and pays out to spans that come later still."""
 
     lateness: Duration = Duration(10)
     retention: Duration = Duration(900)
@@ -214,6 +214,7 @@ class Config(Section, frozen=True, kw_only=True):
     """All of it."""
 
     listen: Address = Address("127.0.0.1:9840")
+    state_directory: str = ""
     web: Web = msgspec.field(default_factory=Web)
     receivers: Receivers = msgspec.field(default_factory=Receivers)
     collectors: Collectors = msgspec.field(default_factory=Collectors)

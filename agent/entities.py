@@ -318,6 +318,12 @@ class Reload(NamedTuple):
     outcome: Annotated[str, Attr("outcome", "applied, refused")]
 
 
+class StateWrite(NamedTuple):
+    """Writes of the state file by how they ended."""
+
+    outcome: Annotated[str, Attr("outcome", "written, failed")]
+
+
 class Exporter(NamedTuple):
     """An exporter of this agent."""
 

@@ -8,7 +8,8 @@ JoulespanError
 │   ├── NoPermission  the process lacks a right, which may be granted later
 │   └── DeviceLost    the whole device is gone; its other readings will fail too
 ├── NotSupported      this device will never answer this question
-└── DriverGone        the driver or its library is not there: start over with a new process
+├── DriverGone        the driver or its library is not there: start over with a new process
+└── StateError        what is to be remembered over a restart cannot be read or written: go on without
 """
 
 
@@ -38,6 +39,10 @@ class DeviceLost(Unavailable):
 
 class NotSupported(JoulespanError):
     """The device, driver or kernel does not have this reading. Never ask again."""
+
+
+class StateError(JoulespanError):
+    """A file of the state directory cannot be read or written. The message is one line: what, where."""
 
 
 class DriverGone(JoulespanError):

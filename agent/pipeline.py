@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way of the spans: read, held until their GPUs' samples are there, joined, counted, annotated, sent on.
+"""The way of the spans: read, held until their GPUs' samples are there, placed, counted and given to the ledger; held
+until the ledger has closed the time they were served in, annotated, and sent on.
 
 Receivers call traces() and messages() from their threads, which read the spans. One thread of our own does the rest.
-"""
+"""  # noqa: D205 - one sentence
 
 import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agent.catalogue import own
 from agent.catalogue.requests import REQUEST_UNMAPPED
@@ -18,7 +20,7 @@ from agent.entities import CollectorFailure, Gpu, MigInstance, Queue, RequestGap
 from agent.metric import Distribution, Sample
 from agent.otlp.envelope import join
 from agent.otlp.parcel import Parcel
-from agent.processors.hold import Held, Hold, Place
+from agent.processors.hold import Divided, Held, Hold, Place
 from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Placement, Topology
 from agent.processors.traces import Traces
@@ -26,6 +28,11 @@ from agent.receivers.otlp import Messages, ReceivedTraces, Signal
 from agent.requests import Part, Request, Role
 from agent.timeline import Timeline
 
+if TYPE_CHECKING:
+    from agent.processors.attribution import Attribution
+
+GPU_IDS = "joulespan.gpu.ids"
+"""The attribute by which a span is known to be annotated."""
 LOG = logging.getLogger("joulespan.pipeline")
 
 _SETTLE = int(1.2 * NS)
@@ -38,6 +45,10 @@ _SLOT = NS // 10
 """What is due within the same tenth of a second is dealt with at once, so that each step's fixed cost is spread."""
 _BATCH = 2048
 """Requests dealt with at once at the most: few enough to be over in 0.1 s."""
+_TICK = 1.0
+"""Seconds between two looks at what the ledger can close."""
+_GIVE_UP = 120 * NS
+"""No span waits longer for the ledger."""
 _RETRY = 1.0
 """Seconds after which a sender that found no room may come again."""
 _LARGEST = 3 << 20
@@ -58,6 +69,8 @@ class Onward(NamedTuple):
     traces: Forward | None = None
     metrics: Forward | None = None
     logs: Forward | None = None
+    kept: Callable[[Messages], None] = lambda _: None
+    """Gets the metrics that come in, beside."""
 
 
 class Pipeline:
@@ -71,19 +84,25 @@ class Pipeline:
         timeline: Timeline,
         clock: Clock,
         *,
+        attribution: Callable[[], "Attribution"],
         onward: Onward,
         capacity: int,
-        keep: Callable[[Messages], None] = lambda _: None,
     ) -> None:
-        """Hold at most `capacity` bytes of spans. `keep` gets the metrics that come in."""
+        """Hold at most `capacity` bytes of spans.
+
+        `attribution` makes what divides energy, when the first request comes whose GPUs are known: it takes memory.
+        """
         self._reader = reader
         self._topology = topology
         self._metrics = metrics
         self._timeline = timeline
         self._clock = clock
         self._onward = onward
-        self._keep = keep
-        self._hold = Hold(capacity)
+        self._make_attribution = attribution
+        self._attribution: Attribution | None = None
+        self._capacity = capacity
+        self._hold = Hold()
+        self._placed = Hold()
         self._traces = Traces()
         self._changed = threading.Condition()
         self._stopping = False
@@ -107,7 +126,9 @@ class Pipeline:
     def wait(self, size: int) -> float | None:
         """See Consumer."""
         with self._changed:
-            return None if self._hold.room(size) else _RETRY
+            held = self._hold.weight + self._placed.weight
+            # One request always finds room, however large: its receiver has its own limit.
+            return _RETRY if held and held + size > self._capacity else None
 
     def traces(self, traces: ReceivedTraces) -> None:
         """See Consumer."""
@@ -136,7 +157,7 @@ class Pipeline:
     def messages(self, messages: Messages) -> None:
         """See Consumer."""
         if messages.signal is Signal.METRICS:
-            self._keep(messages)
+            self._onward.kept(messages)
             onward = self._onward.metrics
         else:
             onward = self._onward.logs
@@ -149,10 +170,12 @@ class Pipeline:
     def samples(self) -> Iterator[Sample | Distribution]:
         """Say how requests went and what is held."""
         yield from self._metrics.samples()
+        if self._attribution:
+            yield from self._attribution.samples()
         with self._changed:
             unmapped, failures = dict(self._unmapped), dict(self._failures)
-            fill, spans = self._hold.fill, self._traces
-            yield own.QUEUE_FILL(Queue("requests"), fill)
+            spans = self._traces
+            yield own.QUEUE_FILL(Queue("requests"), self._fill())
             yield own.QUEUE_FILL(Queue("trace_parts"), spans.fill)
             yield own.QUEUE_DROPPED(Queue("trace_parts"), spans.dropped)
         for (engine, reason), number in unmapped.items():
@@ -175,19 +198,50 @@ class Pipeline:
         due = min(max(due, now), now + _LONGEST)
         return due + -due % _SLOT
 
+    def _fill(self) -> float:
+        return (self._hold.weight + self._placed.weight) / self._capacity
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (due := self._hold.due(self._now(), _BATCH)):
-                    if self._stopping:
-                        return
-                    first = self._hold.next_due()
-                    self._changed.wait(None if first is None else max(0.0, (first - self._now()) / NS))
-            try:
-                self._process(due)
-            except Exception as error:  # noqa: BLE001 - one batch must not end the thread; its spans go on as they came
-                self._failed(error)
-            self._send(due)
+                due = self._hold.due(self._now(), _BATCH)
+                if not due and not self._stopping:
+                    self._changed.wait(self._pause())
+                    due = self._hold.due(self._now(), _BATCH)
+            if due:
+                self._guarded(partial(self._process, due))
+            self._guarded(self._advance)
+            for ready in iter(self._ready, []):
+                self._guarded(partial(self._annotate, ready))
+                self._send(ready)
+            if self._stopping and not due:
+                return
+
+    def _pause(self) -> float:
+        first = self._hold.next_due()
+        return _TICK if first is None else min(_TICK, max(0.0, (first - self._now()) / NS))
+
+    def _advance(self) -> None:
+        """Let the ledger close what is due; everything at the end. When half the room is used, it is closed sooner."""
+        if self._attribution is None:
+            return
+        if self._stopping:
+            self._attribution.finish()
+        else:
+            self._attribution.advance(pressure=min(1.0, max(0.0, 2 * self._fill() - 1)))
+
+    def _ready(self) -> list[Held]:
+        """Take out, of those that wait for the ledger, some that it has divided, or that waited too long."""
+        now = self._clock.monotonic_ns()
+        closed = max(self._attribution.closed_ns if self._attribution else 0, now - _GIVE_UP)
+        with self._changed:
+            return self._placed.due(1 << 62 if self._stopping else closed, _BATCH)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - one batch must not end the thread; its spans go on as they came
+            self._failed(error)
 
     def _failed(self, error: Exception) -> None:
         """Count an error of ours, and log the first of its kind. What it was about is sent on as it came."""
@@ -203,28 +257,58 @@ class Pipeline:
         return 1 << 62 if self._stopping else self._clock.monotonic_ns()
 
     def _process(self, due: Sequence[Held]) -> None:
+        """Place and count the requests, and give them to the ledger. Their spans wait until it has divided them."""
         now = self._clock.monotonic_ns()
+        offset = self._clock.unix_ns(now) - now
+        try:
+            self._place(due, now, offset)
+        finally:
+            waiting = [self._rescheduled(held, offset, now) for held in due]
+            with self._changed:
+                for held in waiting:
+                    self._placed.put(held)
+
+    def _place(self, due: Sequence[Held], now: int, offset: int) -> None:
         recorded: list[tuple[Request, str, str | None]] = []
-        groups: dict[tuple[Gpu | MigInstance, ...], list[Place]] = {}
+        where: list[tuple[Held, int, Placement | None]] = []
         for held in due:
-            for place in held.places:
+            for number, place in enumerate(held.places):
                 try:
                     request = self._complete(place.request)
                     placement = self._topology.place(request, now) if request.role is not Role.CLIENT else None
                 except Exception as error:  # noqa: BLE001 - one request's failure costs that request
                     self._failed(error)
                     continue
-                engine = placement.engine if placement else request.dialect
-                recorded.append((request, engine, request.tenant))
-                if placement and placement.gpus:
-                    if request is not place.request:
-                        place = place._replace(request=request)  # noqa: PLW2901 - as its parts make it
-                    groups.setdefault(placement.gpus, []).append(place)
-                elif placement:
+                recorded.append((request, placement.engine if placement else request.dialect, request.tenant))
+                where.append((held, number, placement))
+                if placement and not placement.gpus:
                     self._count_unmapped(placement)
-        self._metrics.record(recorded)
-        if groups and self._onward.traces:
-            self._annotate(groups, now)
+        kinds = self._metrics.record(recorded)
+        divided: list[Divided] = []
+        at: list[tuple[Held, int]] = []
+        for (request, engine, _), (held, number, placement), kind in zip(recorded, where, kinds, strict=True):
+            gpus = placement.gpus if placement else ()
+            held.places[number] = held.places[number]._replace(request=request, gpus=gpus)
+            # An agent nearer to the GPUs may have been here, and what came before is divided already.
+            if gpus and kind is not None and GPU_IDS not in request.span.attributes:
+                divided.append(Divided(request, engine, gpus, kind))
+                at.append((held, number))
+        if divided:
+            self._divide(divided, at, offset)
+
+    def _divide(self, divided: Sequence[Divided], at: Sequence[tuple[Held, int]], offset: int) -> None:
+        if self._attribution is None:
+            self._attribution = self._make_attribution()
+        wanted = self._onward.traces is not None
+        for (held, place), number in zip(at, self._attribution.add(divided, offset, wanted=wanted), strict=True):
+            held.places[place] = held.places[place]._replace(number=number)
+
+    def _rescheduled(self, held: Held, offset: int, now: int) -> Held:
+        """Say by when, of the time that the ledger closes, everything of it is divided."""
+        ends = [place.request.end - offset for place in held.places if place.number is not None]
+        if not ends or self._onward.traces is None:
+            return held._replace(due=0)
+        return held._replace(due=min(max(ends), now + _LONGEST))
 
     def _complete(self, request: Request) -> Request:
         if not self._reader.joins(request):
@@ -237,16 +321,24 @@ class Pipeline:
         with self._changed:
             self._unmapped[placement.engine, str(placement.reason or "unknown")] += 1
 
-    def _annotate(self, groups: Mapping[tuple[Gpu | MigInstance, ...], Sequence[Place]], now: int) -> None:
-        from agent.processors.annotation import GPU_IDS, annotate  # noqa: PLC0415 - numpy, where there are requests
+    def _annotate(self, ready: Sequence[Held]) -> None:
+        if self._onward.traces is None:
+            return
+        from agent.processors.annotation import annotate  # noqa: PLC0415 - numpy, where there are requests
 
+        groups: dict[tuple[Gpu | MigInstance, ...], list[Place]] = {}
+        for held in ready:
+            for place in held.places:
+                # An agent nearer to the GPUs has been here.
+                if place.gpus and GPU_IDS not in place.request.span.attributes:
+                    groups.setdefault(place.gpus, []).append(place)
+        now = self._clock.monotonic_ns()
         offset = self._clock.unix_ns(now) - now
         for gpus, places in groups.items():
             told = annotate(self._timeline, gpus, [place.request for place in places], offset)
-            for (request, spans, at), attributes in zip(places, told, strict=True):
-                # An agent nearer to the GPUs has been here.
-                if GPU_IDS not in request.span.attributes:
-                    spans[at] += attributes
+            for place, attributes in zip(places, told, strict=True):
+                took = self._attribution.told(place.number) if self._attribution else b""
+                place.spans[place.at] += attributes + took
 
     def _send(self, due: Sequence[Held]) -> None:
         for held in due:

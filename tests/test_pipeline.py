@@ -23,6 +23,7 @@ from agent.otlp.envelope import split
 from agent.otlp.parcel import Parcel
 from agent.otlp.values import attributes
 from agent.pipeline import Onward, Pipeline
+from agent.processors.attribution import Attribution, Pace
 from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Topology
 from agent.receivers.otlp import Messages, OtlpReceiver, Signal
@@ -62,15 +63,18 @@ class Room:
         self.metrics_behind = Behind()
         self.kept: list[Messages] = []
         self.topology = Topology([Engine(name="a", service_name="a", gpus=(0,))], LocalMachine(), dict, lambda: [GPU])
+        timeline, clock, metrics = Timeline(10, 0.1), SystemClock(), RequestMetrics(guard=threading.Lock())
+        pace = Pace(step=0.1, lateness=0.0, retention=10.0)
+        since = clock.monotonic_ns()
         self.pipeline = Pipeline(
             Reader(["tenant.id"]),
             self.topology,
-            RequestMetrics(guard=threading.Lock()),
-            Timeline(10, 0.1),
-            SystemClock(),
-            onward=Onward(self.behind, self.metrics_behind),
+            metrics,
+            timeline,
+            clock,
+            attribution=lambda: Attribution(timeline, metrics, clock, pace, since, guard=threading.RLock()),
+            onward=Onward(self.behind, self.metrics_behind, kept=self.kept.append),
             capacity=capacity,
-            keep=self.kept.append,
         )
         self.receiver = OtlpReceiver(self.pipeline, 1 << 20, threading.Lock)
 

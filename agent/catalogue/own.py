@@ -13,6 +13,7 @@ from agent.entities import (
     Receiver,
     ReceiverRefusal,
     Reload,
+    StateWrite,
 )
 from agent.metric import Counter, Gauge, Info, UpDownCounter
 from agent.unit import Unit
@@ -22,6 +23,9 @@ BUILD_INFO = Info(
 )
 START_TIME = Gauge("joulespan.agent.start_time", Unit.SECONDS, Agent, "Unix time at which the agent started.")
 CONFIG_RELOADS = Counter("joulespan.config.reloads", Unit.EVENTS, Reload, "Configuration reloads asked for.")
+STATE_WRITES = Counter(
+    "joulespan.state.writes", Unit.EVENTS, StateWrite, "Writes of what is remembered over a restart: calibrations."
+)
 COLLECTOR_DURATION = Gauge(
     "joulespan.collector.duration", Unit.SECONDS, Collector, "Time the collector's last run took, over all its devices."
 )

@@ -12,6 +12,7 @@ import msgspec
 
 from agent.catalogue import own, requests
 from agent.clock import NS, Clock
+from agent.commands.dividing import Dividing
 from agent.config import Config
 from agent.dialects.reading import Reader
 from agent.entities import EngineGpu, Queue, Receiver, ReceiverRefusal
@@ -59,9 +60,14 @@ class Receiving:
         timeline: Timeline,
         clock: Clock,
         token: str | None,
+        *,
+        demo: bool = False,
         recorder: "Recorder | None" = None,
     ) -> None:
-        """Bind the receivers' addresses. What comes in goes to `recorder` too. Raises ConfigError."""
+        """Bind the receivers' addresses. Raises ConfigError. Nothing that is learnt of a `demo` is kept.
+
+        What comes in goes to `recorder` too.
+        """
         self._clock = clock
         self._forwards = _forwards(config, clock)
         self._kept = KeptMetrics(threading.Lock())
@@ -76,15 +82,17 @@ class Receiving:
             limits.max_engines, limits.max_models, limits.max_tenants, guard=threading.Lock()
         )
         self._rebalanced = clock.monotonic_ns()
+        self._dividing = Dividing(config, snapshots, timeline, self._metrics, clock, keep=not demo)
+        forwards = {signal.name.lower(): forward for signal, forward in self._forwards.items()}
         self._pipeline = Pipeline(
             Reader(limits.tenant_attributes),
             self._topology,
             self._metrics,
             timeline,
             clock,
-            onward=Onward(**{signal.name.lower(): forward for signal, forward in self._forwards.items()}),
+            attribution=self._dividing.make,
+            onward=Onward(forwards.get("traces"), forwards.get("metrics"), forwards.get("logs"), self._keep),
             capacity=config.receivers.otlp.queue,
-            keep=self._keep,
         )
         self._recorder = recorder
         consumer = _recorded(self._pipeline, recorder, snapshots)
@@ -105,6 +113,7 @@ class Receiving:
         """Take nothing more, then send on what is here, within about three seconds."""
         await asyncio.gather(*(server.stop() for server in self._servers))
         await asyncio.to_thread(self._pipeline.stop, _GRACE)
+        await asyncio.to_thread(self._dividing.keep)
         await asyncio.gather(*(asyncio.to_thread(forward.stop, _GRACE) for forward in self._forwards.values()))
 
     def request_samples(self) -> Iterator[Sample | Distribution]:
@@ -113,6 +122,7 @@ class Receiving:
         if now - self._rebalanced > _REBALANCE:
             self._rebalanced = now
             self._metrics.rebalance()
+        self._dividing.tick()
         yield from self._pipeline.samples()
         yield own.QUEUE_DROPPED(Queue("placements"), self._topology.forgotten)
         # One series for an engine on a GPU, however many of its processes tell of it in different ways.
@@ -137,6 +147,7 @@ class Receiving:
             yield from forward.samples()
             for (receiver, outcome, reason), number in forward.tally().items():
                 yield _COUNTERS[signal](Receiver(receiver, outcome, reason), number)
+        yield from self._dividing.samples()
         if self._recorder is not None:
             yield from self._recorder.samples()
         yield own.QUEUE_FILL(Queue("received_metrics"), self._kept.fill)

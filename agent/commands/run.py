@@ -120,7 +120,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         pushers.append(OtlpMetrics(settings, resource, clock, view.snapshot))
     otlp = config.receivers.otlp
     token = _token("receivers.otlp.security", otlp.security)
-    receiving = Receiving(config, snapshots, timeline, clock, token, recorder)
+    receiving = Receiving(config, snapshots, timeline, clock, token, demo=demo is not None, recorder=recorder)
     reloading = _Reloading(load, config, supervisor, interface, demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS
 
@@ -269,7 +269,8 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
             ("exporters.traces", old.exporters.traces, new.exporters.traces),
             ("exporters.logs", old.exporters.logs, new.exporters.logs),
-            ("attribution.retention", old.attribution.retention, new.attribution.retention),
+            ("attribution", old.attribution, new.attribution),
+            ("state_directory", old.state_directory, new.state_directory),
             ("collectors.gpu.kernel_log", old.collectors.gpu.kernel_log, new.collectors.gpu.kernel_log),
         )
         if before != after

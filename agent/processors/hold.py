@@ -5,6 +5,7 @@ import heapq
 from itertools import count
 from typing import NamedTuple
 
+from agent.entities import Gpu, MigInstance, RequestClass
 from agent.otlp.envelope import Envelope
 from agent.requests import Request
 
@@ -13,11 +14,25 @@ _BESIDE = 1024
 
 
 class Place(NamedTuple):
-    """A request, and where its span's bytes are: spans[at]."""
+    """A request, and where its span's bytes are: spans[at].
+
+    Once they are known, the GPUs that served it, and the number under which the ledger divides it.
+    """
 
     request: Request
     spans: list[bytes]
     at: int
+    gpus: tuple[Gpu | MigInstance, ...] = ()
+    number: int | None = None
+
+
+class Divided(NamedTuple):
+    """A request whose GPUs are known, to be divided."""
+
+    request: Request
+    engine: str
+    gpus: tuple[Gpu | MigInstance, ...]
+    kind: RequestClass
 
 
 class Held(NamedTuple):
@@ -36,28 +51,19 @@ class Held(NamedTuple):
 
 
 class Hold:
-    """Those that wait, by when they are due. Bounded by who fills it, who asks for room first."""
+    """Those that wait, by when they are due. Bounded by who fills it, who looks at the weight first."""
 
-    def __init__(self, capacity: int) -> None:
-        """Have room for `capacity` bytes."""
-        self.capacity = capacity
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self.weight = 0
+        """Bytes that those who wait take in memory, about."""
         self._waiting: list[tuple[int, int, Held]] = []
         self._order = count()
-        self._weight = 0
-
-    @property
-    def fill(self) -> float:
-        """Share of the capacity in use."""
-        return self._weight / self.capacity
-
-    def room(self, size: int) -> bool:
-        """Tell whether there is room. One request always finds it, however large: its receiver has its own limit."""
-        return not self._weight or self._weight + size <= self.capacity
 
     def put(self, held: Held) -> None:
         """Let it wait."""
         heapq.heappush(self._waiting, (held.due, next(self._order), held))
-        self._weight += held.weight
+        self.weight += held.weight
 
     def next_due(self) -> int | None:
         """When the first is due."""
@@ -69,7 +75,7 @@ class Hold:
         requests = 0
         while self._waiting and self._waiting[0][0] <= now and requests < most:
             held = heapq.heappop(self._waiting)[2]
-            self._weight -= held.weight
+            self.weight -= held.weight
             requests += len(held.places) + 1
             found.append(held)
         return found

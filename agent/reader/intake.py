@@ -16,7 +16,7 @@ from agent.snapshot import Batch, Snapshots, Source
 from agent.timeline import Timeline
 
 LOG = logging.getLogger("joulespan.reader")
-TIMELINE = frozenset({"gpu_energy", "gpu_utilization", "gpu_clocks"})
+TIMELINE = frozenset({"gpu_energy", "gpu_utilization", "gpu_clocks", "gpu_activity"})
 """The collectors whose every reading is kept in the timeline."""
 _FAST = "gpu_energy"
 """The one among them that reports so often that nobody is told."""

@@ -46,25 +46,17 @@ def test_a_trace_is_forgotten_after_two_minutes() -> None:
 
 
 def test_what_is_held_comes_out_by_its_time() -> None:
-    hold = Hold(100)
+    hold = Hold()
     hold.put(held(1, 30))
     hold.put(held(2, 10))
     hold.put(held(3, 20))
     assert hold.next_due() == 10
     assert [one.size for one in hold.due(20, 10)] == [2, 3]
-    assert hold.fill == 0.01
-
-
-def test_a_full_hold_has_no_room_but_an_empty_one_always_has() -> None:
-    hold = Hold(100)
-    assert hold.room(1000)
-    hold.put(held(60, 1))
-    assert hold.room(40)
-    assert not hold.room(41)
+    assert hold.weight == 1
 
 
 def test_no_more_is_taken_at_once_than_asked_for() -> None:
-    hold = Hold(100)
+    hold = Hold()
     for _ in range(5):
         hold.put(held(1, 1))
     assert len(hold.due(1, 2)) == 2

@@ -119,8 +119,6 @@ class Book:
         """The place of how its energy is divided in payment.METHODS, once it is calibrated."""
         self.longest = 0.0
         """Seconds that its longest requests last, fading."""
-        self.unattributed = 0.0
-        """J that nobody claimed in time."""
         self.above = np.zeros(len(key.gpus))
         """J above idling of each GPU, fading: how the engine's energy is spread over them."""
         self.late = self.known = 0.0
@@ -225,7 +223,6 @@ class Book:
         ended = np.zeros(len(self.key.gpus))
         while self.costs and self.costs[0].steps.last <= first:
             ended += self.costs.popleft().held.sum(axis=1)
-        self.unattributed += float(ended.sum())
         return ended
 
 

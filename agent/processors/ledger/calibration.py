@@ -88,6 +88,11 @@ class Calibration:
         if sums is not None:
             self._restore(sums)
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of windows that it was learnt from."""
+        return self._seconds
+
     def fit(self, idle_watts: float | None) -> Fit | None:
         """Give the fit of now, with this idle power of all GPUs; None while too few windows were seen."""
         if self._weight <= 0 or self._seconds < _LEAST:
@@ -166,6 +171,14 @@ class Calibration:
             seconds=self._seconds,
             covariance=covariance[-4:, -4:],
         )
+
+
+def restored(told: object) -> Calibration:
+    """Make a calibration of sums that were kept. Raises ValueError for what is none."""
+    try:
+        return Calibration(msgspec.convert(told, Sums))
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def non_negative(gram: NDArray[np.float64], moment: Numbers) -> tuple[Numbers, list[int]]:

@@ -35,11 +35,11 @@ class Accounts(NamedTuple):
 class Device:
     """A GPU."""
 
-    def __init__(self, meter: Meter) -> None:
-        """Read it with this meter."""
+    def __init__(self, meter: Meter, idle_watts: float | None = None) -> None:
+        """Read it with this meter. `idle_watts` is what it was seen to draw when idle, in an earlier life."""
         self.meter = meter
         self.measured = self.attributed = self.idle = self.unattributed = 0.0
-        self._rests: deque[float] = deque(maxlen=_RESTS)
+        self._rests: deque[float] = deque([] if idle_watts is None else [idle_watts], maxlen=_RESTS)
 
     @property
     def idle_watts(self) -> float | None:

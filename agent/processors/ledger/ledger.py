@@ -77,6 +77,8 @@ class Ledger:
         self.closed = 0
         """The first step that is not closed."""
         self.books: dict[EngineKey, Book] = {}
+        self.unattributed: dict[str, float] = {}
+        """J of each engine's work that nobody claimed in time."""
         self._timeline = timeline
         self._calibration = calibration
         self._devices: dict[Gpu, Device] = {}
@@ -106,11 +108,14 @@ class Ledger:
         pinned = None if None in watts else sum(one or 0.0 for one in watts)
         return self.books[key].calibration.fit(pinned)
 
-    def watch(self, gpus: Iterable[Gpu]) -> None:
-        """Divide the energy of these GPUs from now on, whether or not an engine is known to run on them."""
+    def watch(self, gpus: Iterable[Gpu], idle_watts: float | None = None) -> None:
+        """Divide the energy of these GPUs from now on, whether or not an engine is known to run on them.
+
+        `idle_watts` is what they are known to draw when idle.
+        """
         for gpu in gpus:
             if gpu not in self._devices:
-                self._devices[gpu] = Device(Meter(self._timeline, gpu, self.origin))
+                self._devices[gpu] = Device(Meter(self._timeline, gpu, self.origin), idle_watts)
 
     def add(self, key: EngineKey, number: NDArray[np.int64], kind: NDArray[np.int64], work: Work) -> Closed:
         """Take in requests of an engine. What they claim of closed steps is paid out of what was held back.
@@ -157,7 +162,9 @@ class Ledger:
     def forget(self, first: int) -> None:
         """Give up what is held back in steps before `first`: it is unattributed. Engines that are long gone go."""
         for key, book in list(self.books.items()):
-            for gpu, joules in zip(key.gpus, book.forget(first).tolist(), strict=True):
+            ended = book.forget(first).tolist()
+            self.unattributed[key.name] = self.unattributed.get(key.name, 0.0) + sum(ended)
+            for gpu, joules in zip(key.gpus, ended, strict=True):
                 self._devices[gpu].unattributed += joules
             if book.gone:
                 del self.books[key]
