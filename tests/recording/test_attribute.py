@@ -2,7 +2,12 @@
 """`joulespan attribute`: what it makes of recordings of agents and of Collectors, and what it says of bad ones."""
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +189,37 @@ def test_a_request_beyond_the_counters_says_no_energy(tmp_path: Path, capsys: py
     first, second = attributed(place)
     assert "joulespan.energy" not in first | second
     assert second["joulespan.attribution.coverage"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_times_that_no_clock_says_cost_only_their_own_requests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [request(number, 2.0, 4.0) for number in range(4)]
+    odd[0]["startTimeUnixNano"] = odd[0]["endTimeUnixNano"] = "0"
+    odd[1]["endTimeUnixNano"] = str((1 << 64) - 1)
+    odd[2]["startTimeUnixNano"], odd[2]["endTimeUnixNano"] = odd[2]["endTimeUnixNano"], odd[2]["startTimeUnixNano"]
+    place = folder(tmp_path, metrics(gpu()), traces("a", [*odd, request(9, 15.0, 17.0)]))
+    assert main(["attribute", str(place)]) == 0
+    given, idle, nobody, measured, _, _ = totals(capsys.readouterr().out)
+    assert given + idle + nobody == pytest.approx(measured, abs=0.2)
+    assert measured == 4000
+    assert attributed(place)[-1]["joulespan.energy"] > 0
+
+
+def test_on_a_terminal_too_narrow_for_a_row_each_engine_is_a_column(tmp_path: Path) -> None:
+    place = folder(tmp_path, metrics(gpu()), traces("llama", [request(1, 2.0, 4.0)]))
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (25, 80))
+    command = [sys.executable, "-m", "agent", "attribute", str(place)]
+    env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+    env.pop("COLUMNS", None)
+    subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, env=env, check=True, timeout=60)
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        shown = screen.read(1 << 16) or b""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    assert re.search(r"^ *engine +llama *\r$", text, re.MULTILINE)
+    assert re.search(r"^ *method +time_share *\r$", text, re.MULTILINE)
 
 
 def test_workers_are_charged_and_not_the_front_end_that_tells_of_the_same_request(
