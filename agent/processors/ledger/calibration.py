@@ -27,6 +27,8 @@ _WORST = 0.25
 """Residual, as a share of the mean, from which on a fit is not believed."""
 _SINGULAR = 1e7
 """Condition of the normal equations, columns scaled to one, from which on the coefficients say nothing."""
+_ROUNDING = 1e-6
+"""How far sums scaled to one may be from any that windows can have."""
 COLUMNS = ("seconds", "iterations", "prefill_tokens", "decode_tokens", "kv_tokens")
 """What windows are described by."""
 _COUNT = len(COLUMNS)
@@ -132,7 +134,7 @@ class Calibration:
         shaped = gram.shape == (_COUNT, _COUNT) and moment.shape == (_COUNT,)
         if not shaped or not np.isfinite([*gram.flat, *moment, *rest]).all() or min(rest) < 0:
             raise ValueError("no sums of a calibration")
-        if float(np.linalg.eigvalsh(gram)[0]) < -1e-6 * max(1.0, float(np.trace(gram))):
+        if not _products(np.block([[gram, moment[:, None]], [moment[None], np.array([[sums.square]])]])):
             raise ValueError("sums of a calibration that no windows can have")
         self._gram, self._moment = gram, moment
         self._square, self._total, self._weight, self._seconds = rest
@@ -171,6 +173,17 @@ class Calibration:
             seconds=self._seconds,
             covariance=covariance[-4:, -4:],
         )
+
+
+def _products(matrix: NDArray[np.float64]) -> bool:
+    """Tell whether these can be sums of products of some numbers, rounding aside: symmetric, and positive throughout.
+
+    The numbers differ by ten orders of magnitude: they are scaled to one, as for solving.
+    """
+    scale = np.sqrt(np.maximum(0.0, np.diag(matrix)))
+    scaled = matrix / np.outer(*[np.where(scale > 0, scale, 1.0)] * 2)
+    symmetric = bool(np.allclose(scaled, scaled.T, atol=_ROUNDING))
+    return symmetric and float(np.linalg.eigvalsh(scaled)[0]) >= -_ROUNDING
 
 
 def restored(told: object) -> Calibration:

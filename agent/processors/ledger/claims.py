@@ -9,6 +9,10 @@ from agent.processors.ledger.steps import Axis, Numbers, Steps, between
 from agent.processors.ledger.work import Placed, Work, place
 
 _NOTHING = 1e-9
+_FINEST = 1e-7
+"""Share of all iterations below which a sequence is in none: finer than that, sums of all of them do not tell."""
+_GROWING = 1e-3
+"""Share of all iterations, but of one at least, up to which the growth of a context is left out: it evens out."""
 
 
 class Prices(NamedTuple):
@@ -45,58 +49,59 @@ class Claims:
         self._axis = Axis(iterations)
         length = np.maximum(work.first - work.begin, _NOTHING)
         self._computed, self._cached = work.computed / length, work.cached / length
-        inside = self._axis.at(self.at.end) - self._axis.at(self.at.first)
+        inside = between(iterations, self.at.first, self.at.end)
+        total = float(self._axis.edges[-1])
+        inside = np.where(inside > _FINEST * total, inside, 0.0)
         later = np.maximum(0.0, work.end - np.maximum(work.first, steps.last * steps.seconds)) * pace
-        self.decoded: Numbers = np.where(inside > 0, left * inside / np.maximum(inside + later, _NOTHING), 0.0)
+        self.decoded: Numbers = np.divide(left * inside, inside + later, out=np.zeros_like(inside), where=inside > 0)
         """Tokens that each decodes in these steps."""
         self._rate = np.divide(self.decoded, inside, out=np.zeros_like(inside), where=inside > 0)
         self._context = work.context + (work.decoded - left)
+        self._slope = np.where(inside > max(1.0, _GROWING * total), self._rate * self._rate, 0.0)
+        self._level = self._rate * np.where(
+            self._slope > 0, self._context - self._rate * self._axis.at(self.at.first), self._context + self.decoded / 2
+        )
+        """KV-cache tokens read per iteration: level, and slope by iteration, as the context grows with its tokens."""
 
     def seconds(self) -> Numbers:
         """Seconds that each is in the batch."""
-        return self._time.at(self.at.end) - self._time.at(self.at.begin)
+        return between(self._time.growth, self.at.begin, self.at.end)
 
     def spread(self) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         """Add up over all, for each step: seconds in the batch, tokens computed, decoded, and read from KV cache."""
         begin, first, end = self.at
-        level, slope = self._reading()
         return (
             _positive(self._time.spread(begin, end, np.ones(len(self._rate)))),
             _positive(self._time.spread(begin, first, self._computed)),
             _positive(self._axis.spread(first, end, self._rate)),
-            _positive(self._axis.spread(first, end, level, slope))
+            _positive(self._axis.spread(first, end, self._level, self._slope))
             + _positive(self._time.spread(begin, first, self._cached)),
         )
 
     def tokens(self) -> tuple[Numbers, Numbers]:
         """Tokens that each has computed, and read from KV cache, in these steps."""
         begin, first, end = self.at
-        prefill = self._time.at(first) - self._time.at(begin)
-        level, slope = self._reading()
+        prefill = between(self._time.growth, begin, first)
         axis = self._axis
         x0, x1 = axis.at(first), axis.at(end)
-        read = level * (x1 - x0) + slope * (x1 * x1 - x0 * x0) / 2
+        read = (self._level + self._slope * (x0 + x1) / 2) * between(axis.growth, first, end)
         return self._computed * prefill, self._cached * prefill + read
 
     def charge(self, prices: Prices) -> tuple[Numbers, Numbers]:
         """Give what each owes for its prefill and for its decode."""
         begin, first, end = self.at
-        level, slope = self._reading()
         prefill = self._computed * between(prices.computed, begin, first)
         prefill += self._cached * between(prices.cached, begin, first)
         prefill += between(prices.shared, begin, first)
         decode = self._rate * between(prices.decoded, first, end)
-        decode += level * between(prices.read, first, end) + slope * self._axis.moment(prices.read, first, end)
+        decode += self._level * between(prices.read, first, end)
+        decode += self._slope * self._axis.moment(prices.read, first, end)
         decode += between(prices.shared, first, end)
         return prefill, decode
 
     def of(self, amounts: Numbers) -> Numbers:
         """Give what each has of amounts per second in the batch (times the seconds of the step)."""
         return between(amounts, self.at.begin, self.at.end)
-
-    def _reading(self) -> tuple[Numbers, Numbers]:
-        """KV-cache tokens read per iteration: level, and slope by iteration, as the context grows with its tokens."""
-        return self._rate * (self._context - self._rate * self._axis.at(self.at.first)), self._rate * self._rate
 
 
 def _positive(amounts: Numbers) -> Numbers:

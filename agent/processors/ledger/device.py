@@ -53,7 +53,8 @@ class Device:
         self.measured += measured + metered.missed
         self.idle += idle
         self.unattributed += unclaimed + metered.missed
-        self.attributed += measured - idle - unclaimed - held
+        # Rounding aside, all these only grow.
+        self.attributed += max(0.0, measured - idle - unclaimed - held)
 
     def rest(self, steps: Steps, metered: Metered, quiet: NDArray[np.bool_]) -> None:
         """Learn from windows in which nothing ran what it draws then."""

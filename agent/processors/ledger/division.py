@@ -22,7 +22,8 @@ Mask: TypeAlias = NDArray[np.bool_]
 WINDOW = 2.0
 """Seconds over which modelled energy is scaled to measured energy."""
 _NOTHING = 1e-9
-"""Seconds of a sequence below which it was not there: what is left of rounding."""
+_PRESENT = 1e-6
+"""Seconds of sequences in a step below which none was there: the price of a second would be beyond all others."""
 
 
 class Run(NamedTuple):
@@ -73,13 +74,13 @@ def divide(
     """
     joules = metered.joules
     sequences = _sum([run.load.sequences for run in runs], steps)
-    ran = sequences > _NOTHING
+    ran = sequences > _PRESENT
     watts = 0.0 if idle_watts is None else idle_watts
     model = watts * steps.seconds + _sum([_above_idling(run) for run in runs], steps)
     total = windowed(steps, model)
     modelled = _modelled(steps, runs) & ~hidden & (total > 0)
     scale = np.divide(windowed(steps, joules), total, out=np.zeros(steps.length), where=modelled)
-    resting = joules * free / steps.seconds if idle_watts is None else np.minimum(joules, watts * free)
+    resting = np.minimum(joules, joules * (free / steps.seconds) if idle_watts is None else watts * free)
     idle = np.where(modelled, scale * watts * free, np.where(ran | hidden, resting, joules))
     # What all sequences on the GPU carry together, whoever's they are: idling under them, or all that time shares.
     together = np.where(modelled, scale * watts * (steps.seconds - free), joules - idle)
@@ -111,7 +112,7 @@ def _modelled(steps: Steps, runs: Sequence[Run]) -> Mask:
     """Tell the windows in which every engine that ran is calibrated, and one did."""
     doubtful = _sum([run.load.sequences for run in runs if run.coefficients is None], steps)
     some = _sum([run.load.sequences for run in runs], steps)
-    return (windowed(steps, doubtful) <= _NOTHING) & (windowed(steps, some) > _NOTHING)
+    return (windowed(steps, doubtful) <= _PRESENT) & (windowed(steps, some) > _PRESENT)
 
 
 def _above_idling(run: Run) -> Numbers:
@@ -121,7 +122,7 @@ def _above_idling(run: Run) -> Numbers:
     iteration, prefill, decode, kv = run.coefficients
     load = run.load
     joules: Numbers = run.share * (
-        iteration * np.where(load.sequences > _NOTHING, load.iterations, 0.0)
+        iteration * np.where(load.sequences > _PRESENT, load.iterations, 0.0)
         + prefill * (run.computed + load.more_computed)
         + decode * (run.decoded + load.more_decoded)
         + kv * (run.read + load.more_read)
@@ -133,7 +134,7 @@ def _energy(steps: Steps, run: Run, scale: Numbers, each: Numbers) -> Prices:
     """Prices in J, where `each` is what the second of a sequence carries of what all engines share."""
     iteration, prefill, decode, kv = run.coefficients or Coefficients(0.0, 0.0, 0.0, 0.0)
     load, factor = run.load, scale * run.share
-    there = load.sequences > _NOTHING
+    there = load.sequences > _PRESENT
     turns = np.divide(load.iterations, load.sequences, out=np.zeros(steps.length), where=there)
     return Prices(
         computed=factor * prefill * steps.seconds,

@@ -115,8 +115,7 @@ class Meter:
             return None
         if times[0] > edges[0] + _REACH or times[-1] < edges[-1] - _REACH:
             return None
-        area = running((values[1:] + values[:-1]) / 2 * np.diff(times))
-        inner = np.diff(np.interp(edges, times, area)) / steps.seconds
+        inner = np.diff(_area(times, values, edges)) / steps.seconds
         middles = (edges[:-1] + edges[1:]) / 2
         outside = (edges[:-1] < times[0]) | (edges[1:] > times[-1])
         return np.where(outside, np.interp(middles, times, values), inner)
@@ -130,6 +129,16 @@ class Meter:
         there = ~np.isnan(told)
         when = np.frombuffer(times, np.int64) if times else np.empty(0, np.int64)
         return (when[there] - self._origin) / NS, told[there]
+
+
+def _area(times: Numbers, values: Numbers, until: Numbers) -> Numbers:
+    """Integrate the lines between samples up to some times; nothing lies beyond the samples."""
+    total = running((values[1:] + values[:-1]) / 2 * np.diff(times))
+    place = np.clip(np.searchsorted(times, until, side="right") - 1, 0, len(times) - 2)
+    since = np.clip(until, times[0], times[-1]) - times[place]
+    slope = np.diff(values) / np.diff(times)
+    area: Numbers = total[place] + since * (values[place] + slope[place] * since / 2)
+    return area
 
 
 def _grown(values: Numbers) -> Numbers:

@@ -63,10 +63,11 @@ class Axis:
         found, levels, slopes = np.zeros(count + 1), np.zeros(count + 1), np.zeros(count + 1)
         for points, sign in ((begin, 1.0), (end, -1.0)):
             after = points.step + 1
-            stop, at = self.edges[after], self.at(points)
-            rest = level * (stop - at)
+            # Not the difference of two coordinates: they may be far larger than it.
+            left = (1 - points.share) * self.growth[points.step]
+            rest = level * left
             if slope is not None:
-                rest = rest + slope * (stop * stop - at * at) / 2
+                rest = rest + slope * left * (self.edges[after] + self.at(points)) / 2
                 slopes += np.bincount(after, sign * slope, count + 1)
             found += np.bincount(points.step, sign * rest, count + 1)
             levels += np.bincount(after, sign * level, count + 1)
@@ -80,12 +81,12 @@ class Axis:
         middle = (self.edges[:-1] + self.edges[1:]) / 2
         total = running(amounts * middle)
 
-        def until(points: Points) -> Numbers:
+        def part(points: Points) -> Numbers:
             place = points.step
-            part: Numbers = amounts[place] * points.share * (self.edges[place] + self.at(points)) / 2
-            return total[place] + part
+            found: Numbers = amounts[place] * points.share * (self.edges[place] + self.at(points)) / 2
+            return found
 
-        return until(end) - until(begin)
+        return (total[end.step] - total[begin.step]) + (part(end) - part(begin))
 
 
 def running(amounts: Numbers) -> Numbers:
@@ -96,14 +97,16 @@ def running(amounts: Numbers) -> Numbers:
 def between(amounts: Numbers, begin: Points, end: Points) -> Numbers:
     """Integrate over intervals what comes to these amounts in each step, evenly within it."""
     total = running(amounts)
-    return (total[end.step] + end.share * amounts[end.step]) - (total[begin.step] + begin.share * amounts[begin.step])
+    # The sums first: within a step their difference is nothing, however large they are.
+    whole = total[end.step] - total[begin.step]
+    return whole + (end.share * amounts[end.step] - begin.share * amounts[begin.step])
 
 
 def idle_seconds(steps: Steps, begin: Numbers, end: Numbers) -> Numbers:
     """Give the seconds of each step in which none of the intervals is under way. Times in s."""
     edge = steps.edges
     if not len(begin):
-        return np.diff(edge)
+        return np.full(steps.length, steps.seconds)
     order = np.argsort(begin, kind="stable")
     begin, end = begin[order], np.maximum.accumulate(end[order])
     since = np.concatenate(([edge[0]], end))
