@@ -61,11 +61,11 @@ def test_a_disk_that_takes_no_more_ends_the_recording_and_not_the_agent(tmp_path
     place = tmp_path / "recording"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Inherited by the agent, to whom it is a disk that is full.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
     try:
         with running("record", str(place), "--demo", env=os.environ, log=tmp_path / "log") as agent:
             dropped = "joulespan_queue_dropped_total"
-            agent.until(lambda scrape: scrape.value(dropped, queue="recording") > 0, 60)
+            agent.until(lambda scrape: sum(scrape.values(dropped, queue="recording")) > 0, 60)
             first = served(agent.scrape())
             agent.until(lambda scrape: served(scrape) > first, 60)
             agent.stop()
