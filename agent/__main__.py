@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.config import Config
 from agent.config_file import load
-from agent.errors import ConfigError
+from agent.errors import ConfigError, RecordingError
 from agent.version import VERSION
 
 _DONE, _FAILED, _USAGE = 0, 1, 2
@@ -27,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"joulespan: {error}", file=sys.stderr)
         return _USAGE
+    except RecordingError as error:
+        print(f"joulespan: {error}", file=sys.stderr)
+        return _FAILED
     except KeyboardInterrupt:
         return _DONE
     except BrokenPipeError:
@@ -48,6 +51,21 @@ def _parser() -> argparse.ArgumentParser:
     _configurable(demo)
     demo.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
     demo.set_defaults(run=_demo)
+
+    record = commands.add_parser("record", help="run the agent and write what it sees into a folder")
+    record.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or does not exist")
+    _configurable(record)
+    record.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
+    record.add_argument("--demo", action="store_true", help="record eight simulated GPUs")
+    record.set_defaults(run=_record)
+
+    attribute = commands.add_parser("attribute", help="divide the energy of a recording among its requests")
+    attribute.add_argument("folder", type=Path, metavar="DIR", help="a recording, of this agent or of a Collector")
+    attribute.add_argument("--config", type=Path, metavar="FILE", help="configuration file (YAML): engines, requests")
+    attribute.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the annotated spans go (DIR/attributed.jsonl)"
+    )
+    attribute.set_defaults(run=_attribute)
 
     doctor = commands.add_parser("doctor", help="say what this node can and cannot be asked, and what to do about it")
     doctor.add_argument("--json", action="store_true", help="as JSON")
@@ -89,6 +107,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     from agent.commands.run import run  # noqa: PLC0415 - as above
 
     return run(lambda: _load(arguments), demo=True, seconds=arguments.seconds)
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    from agent.commands.record import record  # noqa: PLC0415 - as above
+
+    return record(lambda: _load(arguments), arguments.folder, demo=arguments.demo, seconds=arguments.seconds)
+
+
+def _attribute(arguments: argparse.Namespace) -> int:
+    from agent.commands.attribute import attribute  # noqa: PLC0415 - as above
+
+    return attribute(load(arguments.config, os.environ), arguments.folder, arguments.out)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 
 JoulespanError
 ├── ConfigError       the operator must change the configuration: exit code 2
+├── RecordingError    a recording cannot be written, or tells nothing: exit code 1
 ├── Unavailable       this reading failed now, ask again next time
 │   ├── NoPermission  the process lacks a right, which may be granted later
 │   └── DeviceLost    the whole device is gone; its other readings will fail too
@@ -18,6 +19,10 @@ class JoulespanError(Exception):
 
 class ConfigError(JoulespanError):
     """The configuration is wrong. The message is one line: what, where, what to do."""
+
+
+class RecordingError(JoulespanError):
+    """A recording cannot be written, or there is nothing in it to work with. The message is one line."""
 
 
 class Unavailable(JoulespanError):

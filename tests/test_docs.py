@@ -10,7 +10,7 @@ from agent import config_file
 from agent.catalogue import METRICS
 from agent.commands.generate import files
 from agent.metric import label_name
-from agent.processors.annotation import ATTRIBUTES as SPAN_ATTRIBUTES
+from agent.processors import annotation, energy_annotation
 
 ROOT = Path(__file__).parent.parent
 WRITTEN = sorted(
@@ -21,6 +21,7 @@ WRITTEN = sorted(
 )
 NAMES = {name for metric in METRICS.values() for name in (metric.name, metric.prometheus)}
 ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in metric.attributes}
+SPAN_ATTRIBUTES = (*annotation.ATTRIBUTES, *energy_annotation.ATTRIBUTES)
 KNOWN = NAMES | ATTRIBUTES | set(SPAN_ATTRIBUTES) | {label_name(attribute) for attribute in ATTRIBUTES}
 FILES = {"joulespan.service", "joulespan.service.d"}
 

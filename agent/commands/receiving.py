@@ -5,7 +5,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,7 +22,7 @@ from agent.pipeline import Onward, Pipeline
 from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Topology, gpus_of, holders_of
 from agent.receivers.kept import KeptMetrics
-from agent.receivers.otlp import Messages, OtlpReceiver, Signal
+from agent.receivers.otlp import Consumer, Messages, OtlpReceiver, Signal
 from agent.requests import Request
 from agent.scraping.collector import Served
 from agent.scraping.search import Feeds
@@ -32,6 +32,9 @@ from agent.system.machine import LocalMachine
 from agent.timeline import Timeline
 from exporters.otlp_forward import OtlpForward
 from exporters.otlp_settings import OtlpSettings, enabled, target
+
+if TYPE_CHECKING:
+    from agent.recording.recorder import Recorder
 
 # numpy's linear algebra, which nothing here uses, would start a thread for every core when it is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -65,10 +68,11 @@ class Receiving:
         told: Callable[[Request], Request] = lambda request: request,
         *,
         demo: bool = False,
+        recorder: "Recorder | None" = None,
     ) -> None:
         """Bind the receivers' addresses. `told` adds to requests what others than spans tell. Raises ConfigError.
 
-        Nothing that is learnt of a `demo` is kept.
+        Nothing that is learnt of a `demo` is kept. What comes in goes to `recorder` too.
         """
         self._clock = clock
         self._forwards = _forwards(config, clock)
@@ -96,7 +100,9 @@ class Receiving:
             onward=Onward(forwards.get("traces"), forwards.get("metrics"), forwards.get("logs"), self._keep),
             capacity=config.receivers.otlp.queue,
         )
-        self._receiver = OtlpReceiver(self._pipeline, config.receivers.otlp.max_message, threading.Lock)
+        self._recorder = recorder
+        consumer = _recorded(self._pipeline, recorder, snapshots)
+        self._receiver = OtlpReceiver(consumer, config.receivers.otlp.max_message, threading.Lock)
         self.engines: Callable[[], Mapping[str, Served]] = dict
         """Gives the engines that are scraped, by name."""
         self.feeds = Feeds(
@@ -161,6 +167,8 @@ class Receiving:
             for (receiver, outcome, reason), number in forward.tally().items():
                 yield _COUNTERS[signal](Receiver(receiver, outcome, reason), number)
         yield from self._dividing.samples()
+        if self._recorder is not None:
+            yield from self._recorder.samples()
         yield own.QUEUE_FILL(Queue("received_metrics"), self._kept.fill)
         yield own.QUEUE_DROPPED(Queue("received_metrics"), self._kept.dropped)
 
@@ -186,6 +194,15 @@ class Receiving:
 def _processes(snapshot: Snapshot) -> Snapshot:
     """Leave of a snapshot what is said of processes: it is looked at each second."""
     return Snapshot({source: batch for source, batch in snapshot.batches.items() if source.collector == PROCESSES})
+
+
+def _recorded(consumer: Consumer, recorder: "Recorder | None", snapshots: Snapshots) -> Consumer:
+    if recorder is None:
+        return consumer
+    from agent.recording.recorder import RecordedConsumer  # noqa: PLC0415 - only who records
+
+    recorder.snapshot = lambda: snapshots.current
+    return RecordedConsumer(consumer, recorder)
 
 
 def _forwards(config: Config, clock: Clock) -> dict[Signal, OtlpForward]:

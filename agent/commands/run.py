@@ -30,6 +30,7 @@ from agent.timeline import Timeline
 from agent.version import VERSION
 
 if TYPE_CHECKING:
+    from agent.recording.recorder import Recorder
     from agent.simulation.processes import SimulatedEngines
     from exporters.http import HttpInterface
 
@@ -47,10 +48,20 @@ class _Core(NamedTuple):
     timeline: Timeline
     supervisor: Supervisor
     demo: "SimulatedEngines | None"
+    recorder: "Recorder | None"
 
 
-def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None = None) -> int:
-    """Run until told to stop. `load` reads the configuration, at start and at each reload; it raises ConfigError."""
+def run(
+    load: Callable[[], Config],
+    *,
+    demo: bool = False,
+    seconds: float | None = None,
+    recorder: "Recorder | None" = None,
+) -> int:
+    """Run until told to stop. `load` reads the configuration, at start and at each reload; it raises ConfigError.
+
+    What is seen goes to `recorder`, which whoever made it starts and stops.
+    """
     config = load()
     for key in _unused(config):
         LOG.warning("%s is set, which this release reads and does not act on yet", key)
@@ -58,19 +69,29 @@ def run(load: Callable[[], Config], *, demo: bool = False, seconds: float | None
     # First of all: it takes the socket's name out of the environment that the reader inherits.
     notifier = Notifier(os.environ)
     snapshots = Snapshots()
-    timeline = Timeline(config.attribution.retention, config.collectors.energy.interval, guard=threading.Lock())
+    timeline = _timeline(config, recorder)
     intake = Intake(snapshots, timeline, clock)
     engines = _simulated(clock) if demo else None
     supervisor = Supervisor(_setup(config, engines), intake, clock, asleep=_never if demo else host.all_asleep)
     # The reader starts now and loads the driver while we load the rest.
     supervisor.start()
     try:
-        return _serve(_Core(config, clock, notifier, snapshots, timeline, supervisor, engines), load, seconds)
+        core = _Core(config, clock, notifier, snapshots, timeline, supervisor, engines, recorder)
+        return _serve(core, load, seconds)
     finally:
         for link in supervisor.stop():
             link.close()
         if engines:
             engines.stop()
+
+
+def _timeline(config: Config, recorder: "Recorder | None") -> Timeline:
+    retention, step = config.attribution.retention, config.collectors.energy.interval
+    if recorder is None:
+        return Timeline(retention, step, guard=threading.Lock())
+    from agent.recording.recorder import RecordedTimeline  # noqa: PLC0415 - only who records
+
+    return RecordedTimeline(retention, step, recorder, guard=threading.Lock())
 
 
 def _simulated(clock: Clock) -> "SimulatedEngines":
@@ -89,7 +110,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     from exporters.otlp_metrics import OtlpMetrics, OtlpSettings, enabled  # noqa: PLC0415 - as above
     from exporters.server import HttpServer  # noqa: PLC0415 - as above
 
-    config, clock, notifier, snapshots, timeline, supervisor, demo = core
+    config, clock, notifier, snapshots, timeline, supervisor, demo, recorder = core
     resource = resource_attributes(os.environ, version=VERSION)
     view = _View(snapshots, supervisor)
     interface = HttpInterface(view, clock, resource, token=_token("web", config.web), demo=demo is not None)
@@ -101,7 +122,9 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     otlp = config.receivers.otlp
     feeding = Feeding(config, snapshots, timeline, clock)
     token = _token("receivers.otlp.security", otlp.security)
-    receiving = Receiving(config, snapshots, timeline, clock, token, feeding.told, demo=demo is not None)
+    receiving = Receiving(
+        config, snapshots, timeline, clock, token, feeding.told, demo=demo is not None, recorder=recorder
+    )
     engines = feeding.scraping(receiving)
     reloading = _Reloading(load, config, supervisor, interface, demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS

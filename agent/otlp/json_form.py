@@ -7,6 +7,7 @@ last counts.
 """
 
 import base64
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import msgspec
@@ -42,7 +43,12 @@ def to_protobuf(kind: type[Message], body: bytes) -> bytes:
         raise Malformed(f"no JSON: {error}") from error
     if not isinstance(tree, dict):
         raise Malformed("the JSON must be an object")
-    _encode_ids(tree, _IDS, "")
+    return encoded(kind, tree)
+
+
+def encoded(kind: type[Message], tree: dict[str, Any]) -> bytes:
+    """Encode a request that came as JSON and was parsed; its ids are changed in place. Raises Malformed."""
+    _turn_ids(tree, _IDS, "", _base64)
     try:
         message: Message = json_format.ParseDict(tree, kind(), ignore_unknown_fields=True)
         return bytes(message.SerializeToString())
@@ -55,19 +61,30 @@ def to_json(message: Message) -> bytes:
     return bytes(json_format.MessageToJson(message, indent=None).encode())
 
 
-def _encode_ids(node: Any, places: Places, where: str) -> None:
-    """Turn the ids in a tree from hex into base64, which protobuf's parser takes for bytes."""
+def request_to_json(message: Message) -> bytes:
+    """Write a request on one line, its ids in hex."""
+    tree = json_format.MessageToDict(message, use_integers_for_enums=True)
+    _turn_ids(tree, _IDS, "", _hex)
+    return msgspec.json.encode(tree)
+
+
+def _turn_ids(node: Any, places: Places, where: str, turn: Callable[[Any, str], str | None]) -> None:
+    """Turn the ids in a tree, in place: from hex into base64, which protobuf's parser takes for bytes, or back."""
     if isinstance(node, list):
         for at, one in enumerate(node):
             if isinstance(one, dict):
-                _encode_ids(one, places, f"{where}[{at}]")
+                _turn_ids(one, places, f"{where}[{at}]", turn)
     elif isinstance(node, dict):
         for key in places.keys() & node.keys():
             inner = places[key]
             if inner is None:
-                node[key] = _base64(node[key], f"{where}.{key}")
+                node[key] = turn(node[key], f"{where}.{key}")
             else:
-                _encode_ids(node[key], inner, f"{where}.{key}")
+                _turn_ids(node[key], inner, f"{where}.{key}", turn)
+
+
+def _hex(told: Any, _where: str) -> str:
+    return base64.b64decode(told).hex()
 
 
 def _base64(told: Any, where: str) -> str | None:

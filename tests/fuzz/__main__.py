@@ -18,13 +18,14 @@ from agent.system.memory import give_back
 from tests.fuzz.lines import Parsing
 from tests.fuzz.otlp import MOST, Taking, corpus
 from tests.fuzz.pages import Reading
+from tests.fuzz.recordings import Replaying
 from tests.fuzz.sockets import Sending
 from tests.receivers.serving import serving
 
 _GROWTH = 48 << 20
 """Bytes of memory that a run may take beyond its first fifth."""
 _ROUND = 50
-_SHARES = {"taking": 0.4, "sending": 0.25, "reading": 0.2, "parsing": 0.15}
+_SHARES = {"taking": 0.35, "sending": 0.25, "reading": 0.15, "parsing": 0.1, "replaying": 0.15}
 """Shares of the time, not of the cases: one over a socket takes longer."""
 
 
@@ -59,7 +60,14 @@ def main() -> int:
         sending = Sending(Random(seed + 1), bodies, served)
         reading = Reading(Random(seed + 2))
         parsing = Parsing(Random(seed + 3))
-        targets: dict[str, Target] = {"taking": taking, "sending": sending, "reading": reading, "parsing": parsing}
+        replaying = Replaying(Random(seed + 4), bodies)
+        targets: dict[str, Target] = {
+            "taking": taking,
+            "sending": sending,
+            "reading": reading,
+            "parsing": parsing,
+            "replaying": replaying,
+        }
         try:
             if arguments.repeat:
                 case = json.loads(arguments.repeat.read_text())
@@ -72,6 +80,7 @@ def main() -> int:
             return 1
         finally:
             sending.close()
+    print(f"lines of recordings: read {replaying.whole}, torn {replaying.torn}")
     print(
         f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}, "
         f"samples read {reading.samples}; the servers still answer"
