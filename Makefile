@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test test-engines check generate bench accuracy hardware clean install-tools
+.PHONY: run test test-engines laws check generate bench accuracy hardware clean install-tools
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
 
 test: $(VENV)/.dev install-tools $(MOCK)
 	$(BIN)/python -m pytest
+
+# The laws of the ledger over ten thousand histories; `make test` tries two thousand.
+laws: $(VENV)/.dev
+	JOULESPAN_LAW_EXAMPLES=10000 $(BIN)/python -m pytest tests/processors/ledger/test_laws.py
 
 # Not part of `make test`: it installs vLLM and Dynamo first, 4 GB.
 test-engines: $(VENV)/.dev $(MOCK)

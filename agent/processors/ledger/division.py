@@ -44,14 +44,15 @@ class Run(NamedTuple):
 class Part(NamedTuple):
     """An engine's part of a GPU in each step.
 
-    What its sequences pay for energy, busy time, NVLink and PCIe bytes, and the J that are those of sequences that
-    are not known. `modelled` are the steps in which the model, not time, said who took how much.
+    What its sequences pay for energy, busy time, NVLink and PCIe bytes; the J that are those of known sequences, and
+    of the others. `modelled` are the steps in which the model, not time, said who took how much.
     """
 
     energy: Prices
     busy: Prices
     nvlink: Prices
     pcie: Prices
+    known: Numbers
     held: Numbers
     modelled: Mask
 
@@ -91,7 +92,10 @@ def divide(
         energy = _energy(steps, run, scale, each)
         busy = energy.scaled(_per(metered.busy, worked, steps))
         nvlink, pcie = (_links(steps, run, counter, runs) for counter in (metered.nvlink, metered.pcie))
-        parts.append(Part(energy, busy, nvlink, pcie, _held(steps, run, energy), modelled))
+        load = run.load
+        known = _at(energy, steps, load, (load.known, run.computed, run.decoded, run.read))
+        held = _at(energy, steps, load, (load.unknown, load.more_computed, load.more_decoded, load.more_read))
+        parts.append(Part(energy, busy, nvlink, pcie, known, held, modelled))
     return Division(idle, np.where(ran, 0.0, together), parts)
 
 
@@ -145,15 +149,15 @@ def _energy(steps: Steps, run: Run, scale: Numbers, each: Numbers) -> Prices:
     )
 
 
-def _held(steps: Steps, run: Run, energy: Prices) -> Numbers:
-    """J of the sequences that are not known, at these prices."""
-    load = run.load
+def _at(energy: Prices, steps: Steps, load: Load, what: tuple[Numbers, Numbers, Numbers, Numbers]) -> Numbers:
+    """J of sequences at these prices: their seconds in the batch, tokens computed, decoded, and read."""
+    seconds, computed, decoded, read = what
     through = np.divide(1.0, load.iterations, out=np.zeros(steps.length), where=load.iterations > 0)
     return (
-        energy.computed / steps.seconds * load.more_computed
-        + energy.decoded * through * load.more_decoded
-        + energy.read * through * load.more_read
-        + energy.shared / steps.seconds * load.unknown
+        energy.computed / steps.seconds * computed
+        + energy.decoded * through * decoded
+        + energy.read * through * read
+        + energy.shared / steps.seconds * seconds
     )
 
 

@@ -154,8 +154,8 @@ class Ledger:
         self.closed = last
         found = Closed([], [])
         for key, book in self.books.items():
-            book.note(costs[key], loads[key])
-            found.charges.extend(pay(book.open, claims[key], costs[key]))
+            book.note(costs[key][0], loads[key])
+            found.charges.extend(pay(book.open, claims[key], *costs[key]))
             found.shares.extend(self._finish(book))
         return found
 
@@ -229,8 +229,8 @@ class Ledger:
         idle = np.array([self._devices[gpu].idle_watts or 0.0 for gpu in key.gpus])
         self.books[key].learn(rows, joules, trust, idle)
 
-    def _divide(self, closing: _Closing) -> dict[EngineKey, Costs]:
-        """Divide each GPU, and add up for each engine."""
+    def _divide(self, closing: _Closing) -> dict[EngineKey, tuple[Costs, float]]:
+        """Divide each GPU, and add up for each engine: what it costs, and the J of its known requests."""
         steps = closing.steps
         parts: dict[EngineKey, list[Part]] = {key: [] for key in self.books}
         read: dict[Gpu, bool] = {}
@@ -247,9 +247,11 @@ class Ledger:
             read[gpu] = bool((windowed(steps, told.joules) > 0).all())
             for key, part in zip(keys, divided.parts, strict=True):
                 parts[key].append(part)
-        return {
-            key: costs_of(steps, closing.loads[key], parts[key], all(read[gpu] for gpu in key.gpus)) for key in parts
-        }
+        found = {}
+        for key, some in parts.items():
+            costs = costs_of(steps, closing.loads[key], some, all(read[gpu] for gpu in key.gpus))
+            found[key] = costs, sum(float(part.known.sum()) for part in some)
+        return found
 
     def _free(self, steps: Steps) -> dict[Gpu, Numbers]:
         """Give the seconds of each step in which none of the known requests was on each GPU."""
@@ -289,12 +291,12 @@ class Ledger:
         # What the others did is known less exactly in time than in amount: it is paid out of the pool of some seconds.
         pool, wanted = windowed(costs.steps, there, _POOL), windowed(costs.steps, asked, _POOL)
         share = np.divide(pool, wanted, out=np.ones_like(pool), where=wanted > pool)
-        charges = pay(fresh, claims, costs._replace(prices=tuple(one.scaled(share) for one in costs.prices)))
-        taken = np.divide(wanted * share, pool, out=np.zeros_like(pool), where=pool > 0)
-        for gpu, joules in zip(book.key.gpus, book.take(blocks, taken), strict=True):
+        taken = book.take(blocks, np.divide(wanted * share, pool, out=np.zeros_like(pool), where=pool > 0))
+        for gpu, joules in zip(book.key.gpus, taken, strict=True):
             self._devices[gpu].attributed += joules
         book.late += float(seconds.sum())
-        return charges
+        scaled = costs._replace(prices=tuple(one.scaled(share) for one in costs.prices))
+        return pay(fresh, claims, scaled, sum(taken))
 
     def _finish(self, book: Book) -> list[Shares]:
         """Take out the requests that are divided to the end."""

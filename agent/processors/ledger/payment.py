@@ -71,10 +71,16 @@ def costs_of(steps: Steps, load: Load, parts: Sequence[Part], measured: bool) ->
     return Costs(steps, load.iterations, prices, turns, modelled, covered, np.array([part.held for part in parts]))
 
 
-def pay(requests: Open, claims: Claims, costs: Costs) -> list[Charge]:
-    """Charge requests for what they claim of some steps. Changes `paid`, `left` and `since` of each."""
+def pay(requests: Open, claims: Claims, costs: Costs, total: float) -> list[Charge]:
+    """Charge requests for what they claim of some steps, J of which come to `total` but for rounding.
+
+    Changes `paid`, `left` and `since` of each.
+    """
     energy, busy, nvlink, pcie = costs.prices
     prefill, decode = (np.maximum(0.0, joules) for joules in claims.charge(energy))
+    # Rounding of prices that are huge for a moment ends here: nothing is charged that was not divided.
+    if (charged := float(prefill.sum() + decode.sum())) > 0:
+        prefill, decode = prefill * (total / charged), decode * (total / charged)
     computed, read = claims.tokens()
     rest = [np.add(*claims.charge(one)) for one in (busy, nvlink, pcie)]
     times = [claims.of(one) for one in (costs.turns, costs.modelled, costs.covered)]

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The laws of the ledger hold whatever arrives."""
+"""The laws of the ledger hold whatever arrives.
 
+`make laws` tries 10 000 histories, `make test` fewer: JOULESPAN_LAW_EXAMPLES says how many.
+"""
+
+import os
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -21,6 +25,7 @@ from agent.timeline import Timeline
 from tests.processors.ledger.histories import GPUS, HISTORIES, KEYS, SEEDS, History, Row, row, sums_of
 from tests.processors.ledger.playing import Played, columns, play
 
+EXAMPLES = int(os.environ.get("JOULESPAN_LAW_EXAMPLES", "2000"))
 STEP = 0.1
 REST = 1300
 """Steps of rest before a history that is closed in one go and in pieces: what the GPU draws when idle is settled."""
@@ -74,7 +79,7 @@ LAWS: tuple[Callable[[History, Played], None], ...] = (
 )
 
 
-@settings(max_examples=8_000)
+@settings(max_examples=EXAMPLES * 8 // 10)
 @given(HISTORIES)
 def test_the_laws_hold_whatever_arrives(history: History) -> None:
     played = play(history)
@@ -82,7 +87,7 @@ def test_the_laws_hold_whatever_arrives(history: History) -> None:
         law(history, played)
 
 
-@settings(max_examples=500)
+@settings(max_examples=EXAMPLES // 20)
 @given(HISTORIES, SEEDS)
 def test_the_order_in_which_requests_come_together_changes_nothing(history: History, seed: int) -> None:
     order = list(range(len(history.rows)))
@@ -125,7 +130,7 @@ RUNNING = st.lists(st.integers(0, 5), max_size=4)
 CUTS = st.sets(st.integers(1, END), max_size=3)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=EXAMPLES // 10)
 @given(st.lists(SEEDS, max_size=6), WATTS, RUNNING, CUTS, st.booleans())
 def test_closing_in_pieces_divides_as_closing_at_once(
     seeds: list[int], watts: list[int], running: list[int], cuts: set[int], whole: bool
@@ -141,7 +146,7 @@ def test_closing_in_pieces_divides_as_closing_at_once(
     assert all(abs(joules - cut[number]) <= 1e-9 * left.measured for number, joules in alone.items())
 
 
-@settings(max_examples=500)
+@settings(max_examples=EXAMPLES // 20)
 @given(st.lists(SEEDS, min_size=1, max_size=5), WATTS, CUTS, st.sampled_from((None, 0, 1, 2)), st.integers(0, 9999))
 def test_who_brings_no_tokens_pays_only_for_being_there(
     seeds: list[int], watts: list[int], cuts: set[int], kind: int | None, context: int
