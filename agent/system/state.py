@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -33,7 +34,7 @@ def read(path: Path) -> object | None:
         return None
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StateError(f"{path}: {error}") from error
     return found
 
@@ -49,4 +50,7 @@ def write(path: Path, state: object) -> None:
             os.fsync(file.fileno())
         fresh.replace(path)
     except OSError as error:
+        # On a disk that is full, half a file is what is missing to others.
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise StateError(f"{path} cannot be written: {error.strerror}") from error
