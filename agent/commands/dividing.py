@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -67,6 +68,7 @@ class Dividing:
         self._writes = {"written": 0, "failed": 0}
         self._failure: str | None = None
         self._writing: threading.Thread | None = None
+        self._keeping = threading.Lock()
 
     def make(self) -> "Attribution":
         """Make it. What was measured since the agent began, as far as it is kept, is divided too."""
@@ -104,24 +106,28 @@ class Dividing:
         """Write down what was learnt. A failure is counted, and logged when it is another than before."""
         if self._attribution is None or self._path is None:
             return
-        learnt = self._attribution.learnt()
+        # At the end, the thread that writes now and then may be at it.
+        with self._keeping:
+            self._keep(self._path, self._attribution.learnt())
+
+    def samples(self) -> Iterator[Sample]:
+        """Say how keeping state went."""
+        for outcome, number in self._writes.items():
+            yield own.STATE_WRITES(StateWrite(outcome), number)
+
+    def _keep(self, path: Path, learnt: "Learnt") -> None:
         named = list(learnt.calibrations.items())[-_MOST:]
         kept = Kept(
             calibrations={name: one.sums() for name, one in named if one.seconds}, idle_watts=dict(learnt.idle_watts)
         )
         try:
-            state.write(self._path, kept)
+            state.write(path, kept)
         except StateError as error:
             self._writes["failed"] += 1
             self._failed(str(error))
         else:
             self._writes["written"] += 1
             self._failure = None
-
-    def samples(self) -> Iterator[Sample]:
-        """Say how keeping state went."""
-        for outcome, number in self._writes.items():
-            yield own.STATE_WRITES(StateWrite(outcome), number)
 
     def _learnt(self) -> "Learnt":
         """Read what an earlier run learnt. What of it is wrong costs itself."""
@@ -131,7 +137,8 @@ class Dividing:
         if self._path is None:
             return Learnt({}, {})
         try:
-            kept = msgspec.convert(state.read(self._path) or {}, Kept)
+            told = state.read(self._path)
+            kept = Kept() if told is None else msgspec.convert(told, Kept)
         except (StateError, msgspec.ValidationError) as error:
             LOG.warning("what was learnt before is not used: %s", error)
             return Learnt({}, {})
