@@ -7,6 +7,7 @@ For one thread; samples() may be called from another one that shares the guard.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -167,10 +168,11 @@ class Attribution:
         return b"" if number is None else self._told.pop(number, b"")
 
     def learnt(self) -> Learnt:
-        """Give what should be remembered, that of engines which are gone included."""
+        """Give what should be remembered, that of engines which are gone included, and first. It changes no more."""
         with self._guard:
-            calibrations = dict(self._learnt.calibrations)
-            calibrations.update({self._name(key): book.calibration for key, book in self._ledger.books.items()})
+            here = {self._name(key): copy(book.calibration) for key, book in self._ledger.books.items()}
+            calibrations = {name: copy(one) for name, one in self._learnt.calibrations.items() if name not in here}
+            calibrations |= here
             idle = dict(self._learnt.idle_watts)
             for gpu, _ in self._ledger.accounts():
                 if (watts := self._ledger.idle_watts(gpu)) is not None:
