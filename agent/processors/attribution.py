@@ -47,6 +47,8 @@ _EXPORT = 6.0
 """Seconds that spans take to come: OpenTelemetry's SDKs export every 5 s."""
 _PATIENCE = 60.0
 """Seconds that is waited at most for the spans of an engine that does not say how many requests it runs."""
+_REMEMBERED = 256
+"""Calibrations of engines that are gone, at the most."""
 _METHODS = tuple(METHODS)
 
 
@@ -105,7 +107,7 @@ class Attribution:
         self._classes: list[RequestClass] = []
         self._told: dict[int, bytes] = {}
         self._left_out: Counter[str] = Counter()
-        self._learnt_at: dict[EngineKey, tuple[float, float]] = {}
+        self._learnt_at: dict[EngineKey, tuple[float, float | None]] = {}
 
     @property
     def closed_ns(self) -> int:
@@ -152,9 +154,9 @@ class Attribution:
             last = int((now - wait) / whole) * round(whole / self._ledger.step)
             if last > self._ledger.closed:
                 self._note(self._ledger.close(last))
-                self._ledger.forget(last - int(self._retention / self._ledger.step))
+                self._forget(last - int(self._retention / self._ledger.step))
                 for key, book in self._ledger.books.items():
-                    if book.calibration.seconds > self._learnt_at.get(key, (0.0, 0.0))[0]:
+                    if book.calibration.seconds > self._learnt_at[key][0]:
                         self._learnt_at[key] = (book.calibration.seconds, self._clock.unix_ns(self.closed_ns) / NS)
 
     def finish(self) -> None:
@@ -210,8 +212,8 @@ class Attribution:
             good = fit is not None and fit.good
             yield catalogue.CALIBRATION_INFO(CalibratedMethod(entity, _METHODS[book.method if good else 0]), 1)
             yield catalogue.CALIBRATION_DURATION(entity, book.calibration.seconds)
-            if key in self._learnt_at:
-                yield catalogue.CALIBRATION_LAST_LEARNT(entity, self._learnt_at[key][1])
+            if (learnt_at := self._learnt_at[key][1]) is not None:
+                yield catalogue.CALIBRATION_LAST_LEARNT(entity, learnt_at)
             if fit is None:
                 continue
             yield catalogue.CALIBRATION_R2(entity, fit.r2)
@@ -267,7 +269,20 @@ class Attribution:
         return min(_PATIENCE, longest + _EXPORT) if longest else 0.0
 
     def _remembered(self, key: EngineKey) -> Calibration:
-        return self._learnt.calibrations.get(self._name(key)) or Calibration()
+        found = self._learnt.calibrations.get(self._name(key)) or Calibration()
+        self._learnt_at[key] = found.seconds, None
+        return found
+
+    def _forget(self, first: int) -> None:
+        """Give up what is held back in steps before `first`. What engines taught that go with it is remembered."""
+        before = dict(self._ledger.books)
+        self._ledger.forget(first)
+        for key in before.keys() - self._ledger.books.keys():
+            del self._learnt_at[key]
+            name = self._name(key)
+            others = [one for one in self._learnt.calibrations.items() if one[0] != name]
+            calibrations = dict([*others, (name, before[key].calibration)][-_REMEMBERED:])
+            self._learnt = self._learnt._replace(calibrations=calibrations)
 
     def _name(self, key: EngineKey) -> str:
         """Name a calibration: what an engine's work costs depends on its model, and on its GPUs' type and number."""
