@@ -9,6 +9,8 @@ from agent.processors.ledger.steps import Axis, Numbers, Steps, between
 from agent.processors.ledger.work import Placed, Work, place
 
 _NOTHING = 1e-9
+_ROUNDING = 1e-12
+"""Share of the most that there is in any step."""
 _FINEST = 1e-7
 """Share of all iterations below which a sequence is in none: finer than that, sums of all of them do not tell."""
 _GROWING = 1e-3
@@ -106,4 +108,4 @@ class Claims:
 
 def _positive(amounts: Numbers) -> Numbers:
     """Take away what is left of rounding once every interval has ended."""
-    return np.where(amounts > _NOTHING, amounts, 0.0)
+    return np.where(amounts > _ROUNDING * amounts.max(initial=0.0), amounts, 0.0)
