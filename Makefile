@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test test-engines check generate bench hardware clean install-tools
+.PHONY: run test test-engines check generate bench accuracy hardware clean install-tools
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
@@ -27,6 +27,9 @@ check: $(VENV)/.dev
 
 generate: $(VENV)/.run
 	$(BIN)/joulespan generate
+
+accuracy: $(VENV)/.dev
+	$(BIN)/python -m tests.accuracy
 
 hardware: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/hardware -s -rs

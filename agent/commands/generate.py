@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.catalogue import SECTIONS, metrics
 from agent.metric import Histogram, Metric
+from alerts.recording import GROUPS, rules_file
 
 
 def generate(root: Path, *, check: bool) -> int:
@@ -27,7 +28,8 @@ def generate(root: Path, *, check: bool) -> int:
 
 def files() -> Mapping[str, str]:
     """Make every generated file: path below the root of the checkout to text."""
-    return {"docs/metrics.md": metrics_page()}
+    recording = {f"alerts/rules/{group.name}.yaml": rules_file(group) for group in GROUPS}
+    return {"docs/metrics.md": metrics_page(), **recording}
 
 
 def metrics_page() -> str:

@@ -54,7 +54,12 @@ MODELS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is simulated. `cached` is the share of the prompts that is found in the cache, where it is said."""
+    """What is simulated.
+
+    `unseen` is the share of requests that send no span, `cached` the share of the prompts that is found in the cache,
+    where it is said, `noise` the relative deviation of what the sensor says of each step of the counter, and
+    `part_time` the share of the time in which it looks.
+    """
 
     deployment: Deployment
     rate: float
@@ -64,7 +69,7 @@ class Case:
     cached: float | None = None
     kv_tokens: int = 1 << 20
     noise: float = 0.03
-    part_time: float = 0.25
+    part_time: float = 1.0
     counter_step: float = 0.1
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.entities import Gpu
-from agent.processors.ledger.calibration import Calibration
+from agent.processors.ledger.calibration import COLUMNS, Calibration
 from agent.processors.ledger.claims import Claims, Prices
 from agent.processors.ledger.division import WINDOW
 from agent.processors.ledger.load import Load, Pages
@@ -24,6 +24,8 @@ COUNTERS = ("energy", "busy", "nvlink", "pcie")
 """What is divided."""
 _FADE = 0.5 ** (WINDOW / 300.0)
 """By which what is remembered about an engine fades in each window: half is gone after five minutes."""
+_BY_SPANS, _AT_ONCE = 1, 4
+"""Where spans alone tell of iterations and tokens, these are known better over longer windows: so many in one."""
 _PACE = 50.0
 """Iterations a second of an engine of which nothing is known."""
 
@@ -117,6 +119,7 @@ class Book:
         """Whether the engine says how many sequences run. Where it does not, who still runs is not known."""
         self.method = 1
         """The place of how its energy is divided in payment.METHODS, once it is calibrated."""
+        self._rows = np.empty((0, len(COLUMNS) + 2))
         self.longest = 0.0
         """Seconds that its longest requests last, fading."""
         self.above = np.zeros(len(key.gpus))
@@ -177,7 +180,16 @@ class Book:
         self, rows: NDArray[np.float64], joules: NDArray[np.float64], trust: Numbers, idle_watts: Numbers
     ) -> None:
         """Learn from windows: rows of COLUMNS, J of each GPU (GPUs x windows), trust; W of each GPU when idle."""
-        self.calibration.learn(rows, joules.sum(axis=0), WINDOW, trust)
+        total = joules.sum(axis=0)
+        if self.method == _BY_SPANS:
+            self._rows = np.concatenate((self._rows, np.column_stack((rows, total, trust))))
+            groups = len(self._rows) // _AT_ONCE
+            some, self._rows = self._rows[: groups * _AT_ONCE], self._rows[groups * _AT_ONCE :]
+            some = some.reshape(groups, _AT_ONCE, some.shape[1])
+            sums = some.sum(axis=1)
+            self.calibration.learn(sums[:, :-2], sums[:, -2], _AT_ONCE * WINDOW, some[:, :, -1].min(axis=1))
+        else:
+            self.calibration.learn(rows, total, WINDOW, trust)
         above = np.maximum(0.0, joules - (idle_watts * WINDOW)[:, None])[:, trust > 0].sum(axis=1)
         self.above = self.above * _FADE ** len(trust) + above
 

@@ -16,7 +16,7 @@ import numpy as np
 from agent.processors.ledger.steps import Axis, Numbers, Steps, between, running
 from agent.processors.ledger.work import Work, place
 
-_SWEEPS = 8
+_SWEEPS = 16
 _MOST = 20.0
 """How far off the iterations told by spans may be from those that the engine counted."""
 _NOTHING = 1e-9

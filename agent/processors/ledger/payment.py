@@ -16,6 +16,8 @@ from agent.processors.ledger.steps import Numbers, Steps
 
 _NOTHING = 1e-9
 _MOSTLY = 0.5
+_FORM = 0.012
+"""Relative deviation of a share by what work costs that is left where everything is known; see docs/accuracy.md."""
 METHODS: Final = {
     "time_share": "the energy above idling of each step is shared equally by time: the engine is not calibrated",
     "calibrated_spans": "by what work costs, its iterations inferred from the spans alone",
@@ -103,7 +105,7 @@ def settled(requests: Open, fit: Fit | None, method: int) -> Shares:
         variance = np.maximum(0.0, np.einsum("ri,ij,rj->r", done, fit.covariance, done))
         # What the model leaves open between windows evens out over the windows that a request spans.
         left = fit.residual * joules / np.sqrt(1 + length / WINDOW)
-        by_model = np.sqrt(variance + left * left)
+        by_model = np.sqrt(variance + left * left + (_FORM * joules) ** 2)
     deviation = modelled * by_model + (1 - modelled) * _BY_TIME * joules
     return Shares(
         requests.number,
