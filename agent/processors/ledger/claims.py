@@ -10,8 +10,6 @@ from agent.processors.ledger.work import Placed, Work, place
 
 _SHORTEST = 1e-3
 """Seconds that tokens are spread over at least: what lies denser takes the digits of all others."""
-_ROUNDING = 1e-12
-"""Share of the most that there is in any step."""
 _FINEST = 1e-7
 """Share of all iterations below which a sequence is in none: finer than that, sums of all of them do not tell."""
 _GROWING = 1e-3
@@ -108,5 +106,5 @@ class Claims:
 
 
 def _positive(amounts: Numbers) -> Numbers:
-    """Take away what is left of rounding once every interval has ended."""
-    return np.where(amounts > _ROUNDING * amounts.max(initial=0.0), amounts, 0.0)
+    """Take away what rounding leaves below zero once every interval has ended."""
+    return np.maximum(0.0, amounts)
