@@ -7,6 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from agent.catalogue import requests
+from agent.catalogue.energy import REQUEST_ENERGY
 from agent.catalogue.engine import KV_CACHE_UTILIZATION, REQUESTS_RUNNING, REQUESTS_WAITING
 from agent.entities import EngineGpu, EngineModel, RequestClass, RequestTokens
 from agent.metric import Histogram, Metric
@@ -14,7 +15,8 @@ from agent.snapshot import Snapshot
 
 _HEAD = (
     "<tr><th>engine</th><th>GPUs</th><th>by</th><th>running</th><th>waiting</th><th>KV cache</th><th>requests</th>"
-    "<th>first token ms</th><th>per token ms</th><th>request s</th><th>prompt tokens</th><th>output tokens</th></tr>"
+    "<th>first token ms</th><th>per token ms</th><th>request s</th><th>request J</th><th>prompt tokens</th>"
+    "<th>output tokens</th></tr>"
 )
 
 
@@ -71,6 +73,7 @@ def engines(snapshot: Snapshot, names: Mapping[str, str]) -> str:
             str(_scaled(means[requests.TIME_TO_FIRST_TOKEN, engine])),
             str(_scaled(means[requests.TIME_PER_OUTPUT_TOKEN, engine])),
             str(means[requests.REQUEST_DURATION, engine]),
+            str(means[REQUEST_ENERGY, engine]),
             f"{tokens[engine, 'input']:,}",
             f"{tokens[engine, 'output']:,}",
         )

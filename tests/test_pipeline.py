@@ -155,7 +155,7 @@ def test_a_request_waits_until_its_gpus_have_been_read(room: Room) -> None:
     room.take(llm_request(1, ago=0.0))
     time.sleep(0.3)
     assert not room.behind.raw()
-    wait(room.behind.raw, 3)
+    wait(room.behind.raw, 15)
 
 
 def test_the_end_sends_on_what_waits() -> None:

@@ -32,7 +32,7 @@ class Again:
                 values.append(count - 1)
         taken = set(values)
         rest = [place for place in range(count) if place not in taken]
-        self._count = count
+        self._count, self._number = count, len(values)
         self._usable = len(values) >= _FEWEST and len(rest) >= _FEWEST
         if self._usable:
             self._values, self._others = itemgetter(*values), itemgetter(*rest)
@@ -55,6 +55,8 @@ class Again:
         if len(page) - len(values) != self._blank or page.count(b"\n") != self._ends:
             return None
         try:
-            return _NUMBERS.decode(b"[%b]" % values)
+            numbers = _NUMBERS.decode(b"[%b]" % values)
         except msgspec.DecodeError:
             return None
+        # A word with a comma in it is no number, though it would read as two.
+        return numbers if len(numbers) == self._number else None

@@ -8,7 +8,7 @@
 | joulespan.gpu.power, .prefill, .decode | double, W | mean power of one of them, whatever else ran on it |
 | joulespan.gpu.clock, .prefill, .decode | double, Hz | mean SM clock |
 | joulespan.gpu.throttle.duration | double, s | time for which clocks were held down, of the GPU that was longest |
-| joulespan.nvlink.bytes | int, By | what these GPUs moved over NVLink while it ran, for whomever |
+| joulespan.gpu.nvlink.bytes | int, By | what these GPUs moved over NVLink while it ran, for whomever |
 
 Of a MIG instance only the id is said: the rest is measured of the whole GPU, which others use too.
 """
@@ -36,7 +36,7 @@ _MEANS = tuple(
     for quantity in ("utilization", "power", "clock")
 )
 _DOUBLES = (*_MEANS, "joulespan.gpu.throttle.duration")
-_NVLINK = "joulespan.nvlink.bytes"
+_NVLINK = "joulespan.gpu.nvlink.bytes"
 # The ledger's attributes, joulespan.energy and the rest of the contract, will stand beside these.
 ATTRIBUTES = (GPU_IDS, *_DOUBLES, _NVLINK)
 """The names of all of them."""

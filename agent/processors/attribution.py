@@ -136,7 +136,7 @@ class Attribution:
                 if reason:
                     self._left_out[reason] += 1
                     continue
-                groups.setdefault(EngineKey(one.engine, _whole(one.gpus)), []).append((self._number, one))
+                groups.setdefault(EngineKey(one.kind.engine, _whole(one.gpus)), []).append((self._number, one))
                 span = one.request.span
                 self._waiting[self._number] = _Waiting(one.kind, Seen(span.trace_id, span.span_id, span.end), wanted)
                 self._number += 1

@@ -62,9 +62,9 @@ def test_what_is_attributed_in_all_is_what_the_requests_truly_took_but_for_those
     assert np.nansum(joules) == pytest.approx(truth(run).sum(), rel=0.005)
 
 
-def test_where_a_quarter_is_preempted_the_ledger_is_less_exact_and_still_better_than_time() -> None:
+def test_where_a_fifth_is_preempted_the_ledger_is_less_exact_and_still_better_than_time() -> None:
     run = errors.seen(errors.PREEMPTED)
-    assert run.preempted > 0.2 * len(run.done)
+    assert run.preempted > 0.15 * len(run.done)
     told = errors.of(run, at_once(run))
     assert told.p90 <= 0.3
     assert told.median < errors.of_rule(errors.PREEMPTED, "equal shares of time").median / 2

@@ -108,6 +108,8 @@ def running(
 ) -> Iterator[RunningAgent]:
     """Run an agent and wait until it listens; end it whatever happens. Its receivers take free ports."""
     ports = ["--set", "receivers.otlp.grpc=127.0.0.1:0", "--set", "receivers.otlp.http=127.0.0.1:0"]
+    # Nobody here sends late, and a test should not wait for those who might.
+    ports += ["--set", "attribution.lateness=2s"]
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "agent", command, "--listen", listen, *ports, *arguments],

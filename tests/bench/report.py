@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.version import VERSION
 from tests.bench.contestants import GPUS, LINKS
+from tests.bench.ledger import Cost
 from tests.bench.load import Load
 from tests.bench.rounds import Round
 from tests.bench.scrapes import ENGINES, LINES, Scrapes
@@ -22,7 +23,8 @@ _SERIES_BUDGET = 300
 _P99_BUDGET = 5.0
 _STARTUP_BUDGET = 0.5
 _SPANS_BUDGET = 20_000
-_ENGINES_BUDGET = 0.10
+_MILLION_BUDGET = 2.0
+_ENGINES_BUDGET, _LIVE_BUDGET = 0.10, 0.05
 """Of a core."""
 
 Rounds = Mapping[str, Sequence[Round]]
@@ -138,6 +140,26 @@ def scrapes(rounds: Sequence[Scrapes]) -> str:
             *(f"| {name} | {_spread(values, digits)} |" for name, values, digits in rows),
             "",
             f"- engines: {cost:.1%} of at most {_ENGINES_BUDGET:.0%} of a core: {_verdict(cost <= _ENGINES_BUDGET)}",
+        ]
+    )
+
+
+def divided(rounds: Sequence[Cost]) -> str:
+    """Write what the ledger costs; empty when it was not measured."""
+    if not rounds:
+        return ""
+    million, live = (statistics.median(values) for values in zip(*rounds, strict=True))
+    hour, second = [one.million for one in rounds], [one.live * 100 for one in rounds]
+    fast = million <= _MILLION_BUDGET
+    return "\n".join(
+        [
+            "| the ledger, on eight GPUs | |",
+            "|---|---:|",
+            f"| a million requests over an hour, after the fact, CPU s | {_spread(hour, 2)} |",
+            f"| a thousand requests a second, live, % of a core | {_spread(second, 1)} |",
+            "",
+            f"- a million requests: {million:.2f} s of at most {_MILLION_BUDGET:g} s: {_verdict(fast)}",
+            f"- live: {live:.1%} of at most {_LIVE_BUDGET:.0%} of a core: {_verdict(live <= _LIVE_BUDGET)}",
         ]
     )
 

@@ -4,6 +4,7 @@
 import re
 
 from agent.catalogue import requests
+from agent.catalogue.energy import REQUEST_ENERGY
 from agent.catalogue.engine import KV_CACHE_UTILIZATION, REQUESTS_RUNNING, REQUESTS_WAITING
 from agent.entities import EngineGpu, EngineModel, RequestClass, RequestTokens
 from agent.snapshot import EMPTY, Snapshots, Source
@@ -17,6 +18,7 @@ def test_requests_of_all_tenants_and_the_load_of_all_ranks_are_added_up_by_engin
         requests.REQUEST_DURATION.distribution(RequestClass("<a>", None, tenant), [2] + [0] * (empty - 1), total)
         for tenant, total in (("x", 3.0), ("y", 5.0))
     ]
+    took = REQUEST_ENERGY.distribution(RequestClass("<a>", None, "x"), [4] + [0] * len(REQUEST_ENERGY.buckets), 50.0)
     samples = [
         requests.ENGINE_GPU(EngineGpu("<a>", "GPU-1", "pid"), 1),
         requests.ENGINE_GPU(EngineGpu("<a>", "GPU-0", "pid"), 1),
@@ -28,11 +30,11 @@ def test_requests_of_all_tenants_and_the_load_of_all_ranks_are_added_up_by_engin
         KV_CACHE_UTILIZATION(EngineModel("<a>", "m", "1"), 0.5),
         REQUESTS_WAITING(EngineModel("b", "m"), 0),
     ]
-    snapshots.put_samples(Source("requests"), [*samples, *told], 0)
+    snapshots.put_samples(Source("requests"), [*samples, *told, took], 0)
     html = engines(snapshots.current, {"GPU-0": "gpu0"})
     cells = re.findall("<td>(.*?)</td>", html)
-    assert cells[:12] == ["&lt;a&gt;", "GPU-1 gpu0", "pid", "5", "", "50%", "4", "", "", "2", "1,234", "0"]
-    assert cells[12:] == ["b", "", "", "", "0", "", "0", "", "", "", "0", "0"]
+    assert cells[:13] == ["&lt;a&gt;", "GPU-1 gpu0", "pid", "5", "", "50%", "4", "", "", "2", "12.5", "1,234", "0"]
+    assert cells[13:] == ["b", "", "", "", "0", "", "0", "", "", "", "", "0", "0"]
 
 
 def test_without_engines_there_is_no_table() -> None:

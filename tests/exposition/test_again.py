@@ -81,3 +81,13 @@ def test_bytes_that_are_no_text_change_nothing() -> None:
     first, second = parser.parse(page), parser.parse(page.replace(b".5\n", b".75\n"))
     same(second, Parser().parse(page.replace(b".5\n", b".75\n")))
     assert first.keys is second.keys
+
+
+def test_a_value_with_a_comma_in_it_is_not_read_as_two() -> None:
+    page = b"\n".join(b'a{n="%d"} %d' % (number, number) for number in range(20)) + b"\n"
+    torn = page.replace(b"} 13\n", b"} 1,3\n")
+    parser = Parser()
+    parser.parse(page)
+    told = parser.parse(torn)
+    assert len(told.keys) == len(told.values) == 19
+    assert told.dropped == {"malformed": 1}

@@ -69,8 +69,8 @@ def test_a_request_gains_what_its_gpus_did_in_each_phase(timeline: Timeline) -> 
     assert found["joulespan.gpu.utilization.decode"] == pytest.approx(0.631, abs=0.01)
     assert found["joulespan.gpu.clock"] == pytest.approx(1.5e9)
     assert found["joulespan.gpu.throttle.duration"] == pytest.approx(2.5)
-    assert found["joulespan.nvlink.bytes"] == 10_000_000_000
-    assert isinstance(found["joulespan.nvlink.bytes"], int)
+    assert found["joulespan.gpu.nvlink.bytes"] == 10_000_000_000
+    assert isinstance(found["joulespan.gpu.nvlink.bytes"], int)
 
 
 def test_what_was_not_measured_is_left_out(timeline: Timeline) -> None:

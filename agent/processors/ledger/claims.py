@@ -8,7 +8,8 @@ import numpy as np
 from agent.processors.ledger.steps import Axis, Numbers, Steps, between
 from agent.processors.ledger.work import Placed, Work, place
 
-_NOTHING = 1e-9
+_SHORTEST = 1e-3
+"""Seconds that tokens are spread over at least: what lies denser takes the digits of all others."""
 _FINEST = 1e-7
 """Share of all iterations below which a sequence is in none: finer than that, sums of all of them do not tell."""
 _GROWING = 1e-3
@@ -47,7 +48,7 @@ class Claims:
         self.at: Placed = place(work, steps, since)
         self._time = Axis(np.full(steps.length, steps.seconds))
         self._axis = Axis(iterations)
-        length = np.maximum(work.first - work.begin, _NOTHING)
+        length = np.maximum(work.first - work.begin, _SHORTEST)
         self._computed, self._cached = work.computed / length, work.cached / length
         inside = between(iterations, self.at.first, self.at.end)
         total = float(self._axis.edges[-1])
@@ -105,5 +106,5 @@ class Claims:
 
 
 def _positive(amounts: Numbers) -> Numbers:
-    """Take away what is left of rounding once every interval has ended."""
-    return np.where(amounts > _NOTHING, amounts, 0.0)
+    """Take away what rounding leaves below zero once every interval has ended."""
+    return np.maximum(0.0, amounts)

@@ -25,6 +25,9 @@ _NOTHING = 1e-9
 _PRESENT = 1e-6
 """Seconds of sequences in a step below which none was there: the price of a second would be beyond all others."""
 
+_FARTHEST = 10.0
+"""How many times more than modelled may be measured: beyond, the model does not know what took it."""
+
 
 class Run(NamedTuple):
     """An engine in some steps, on one GPU.
@@ -78,9 +81,9 @@ def divide(
     ran = sequences > _PRESENT
     watts = 0.0 if idle_watts is None else idle_watts
     model = watts * steps.seconds + _sum([_above_idling(run) for run in runs], steps)
-    total = windowed(steps, model)
-    modelled = _modelled(steps, runs) & ~hidden & (total > 0)
-    scale = np.divide(windowed(steps, joules), total, out=np.zeros(steps.length), where=modelled)
+    total, measured = windowed(steps, model), windowed(steps, joules)
+    modelled = _modelled(steps, runs) & ~hidden & (total > 0) & (measured <= _FARTHEST * total)
+    scale = np.divide(measured, total, out=np.zeros(steps.length), where=modelled)
     resting = np.minimum(joules, joules * (free / steps.seconds) if idle_watts is None else watts * free)
     idle = np.where(modelled, scale * watts * free, np.where(ran | hidden, resting, joules))
     # What all sequences on the GPU carry together, whoever's they are: idling under them, or all that time shares.

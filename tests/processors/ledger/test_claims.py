@@ -87,3 +87,10 @@ def test_tokens_are_those_that_were_spread() -> None:
     _, computed, decoded, read = some.spread()
     assert [one.sum() for one in some.tokens()] == pytest.approx([computed.sum(), read.sum()])
     assert some.decoded.sum() == pytest.approx(decoded.sum())
+
+
+def test_a_cached_prompt_that_took_no_time_costs_others_no_digits() -> None:
+    at_once = (3.0, 3.0, 8.0, 0.0, 131072.0, 0.0, 0.0)
+    slow = (0.0, 9.0, 9.0, 0.0, 1e-3, 0.0, 0.0)
+    _, _, _, read = claims(work(at_once, slow)).spread()
+    assert read[:9] == pytest.approx(np.full(9, 1e-3 / 9), rel=1e-3)

@@ -151,3 +151,10 @@ def test_windows_begin_at_multiples_of_their_length() -> None:
     assert window_begins(Steps(0, 3, 5.0)).tolist() == [0, 1, 2]
     assert windowed(steps, np.ones(35)).tolist() == [5.0] * 5 + [20.0] * 20 + [10.0] * 10
     assert windowed(steps, np.ones(35), 1.0).tolist() == [5.0] * 5 + [10.0] * 30
+
+
+def test_energy_far_beyond_the_model_is_divided_by_time() -> None:
+    one = run(known=0.1, coefficients=Coefficients(1e-9, 0.0, 0.0, 0.0), decoded=4.0)
+    (part,) = divide(STEPS, metered(9.0), [one], NONE, 0.0, NEVER).parts
+    assert not part.modelled.any()
+    assert paid(one, part) == pytest.approx(np.full(40, 9.0))
