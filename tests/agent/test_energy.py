@@ -4,6 +4,7 @@
 import os
 import re
 import time
+from collections import Counter
 from typing import Any, NamedTuple
 
 import pytest
@@ -89,6 +90,13 @@ def test_requests_name_the_gpus_of_their_engine(seen: Seen) -> None:
     served = {tuple(f"{GPU}{index}" for index in deployment.gpus) for deployment in DEMO.values()}
     assert {tuple(one["joulespan.gpu.ids"]) for one in seen.spans} <= served
     assert served == {tuple(one["joulespan.gpu.ids"]) for one in with_energy(seen)}
+
+
+def test_no_attribute_of_a_span_is_there_twice(seen: Seen) -> None:
+    repeated: Counter[str] = Counter()
+    for keys in seen.keys:
+        repeated.update({key for key, count in Counter(keys).items() if count > 1})
+    assert repeated == {}
 
 
 def test_requests_that_began_before_the_agent_are_told_how_much_is_known_instead(seen: Seen) -> None:
