@@ -166,7 +166,9 @@ class Attribution:
             self._note(self._ledger.close(last))
 
     def told(self, number: int | None) -> bytes:
-        """Give the attributes of a request, once; none for one that is not divided."""
+        """Give the attributes of a request, once: if it is not divided by now, or never, there are none."""
+        if number in self._waiting:
+            self._waiting[number] = self._waiting[number]._replace(wanted=False)
         return b"" if number is None else self._told.pop(number, b"")
 
     def learnt(self) -> Learnt:

@@ -120,7 +120,6 @@ def test_a_request_alone_on_its_gpu_took_all_of_it_and_is_told_once() -> None:
     node = worked()
     (number,) = node.add(node.request(8, 12))
     node.run(20)
-    assert told(node, number) == {}
     node.attribution.advance()
     assert node.attribution.closed_ns >= node.began + 12 * NS
     found = told(node, number)
@@ -133,6 +132,20 @@ def test_a_request_alone_on_its_gpu_took_all_of_it_and_is_told_once() -> None:
     assert not found.keys() & {"joulespan.energy.modelled", "joulespan.attribution.coverage", "joulespan.gpu.seconds"}
     assert told(node, number) == {}
     assert node.said(catalogue.REQUEST_ENERGY) == {"a": 1}
+
+
+def test_a_span_that_does_not_wait_for_the_ledger_leaves_nothing_behind() -> None:
+    node = worked()
+    ahead, other = node.add(node.request(50, 54), node.request(8, 12))
+    node.run(20)
+    node.attribution.advance()
+    # Its sender's clock is ahead: it was sent on before the ledger came to its end.
+    assert told(node, ahead) == {}
+    node.run(60)
+    node.attribution.advance()
+    assert node.said(catalogue.REQUEST_ENERGY) == {"a": 2}
+    assert told(node, ahead) == {}
+    assert told(node, other)["joulespan.energy"] == pytest.approx(4 * WORKING)
 
 
 def test_what_is_given_to_requests_is_what_was_taken_of_gpus() -> None:
@@ -244,7 +257,7 @@ def test_at_the_end_everything_is_settled() -> None:
     (number,) = node.add(node.request(8, 12))
     node.run(1)
     node.attribution.advance()
-    assert told(node, number) == {}
+    assert node.said(catalogue.REQUEST_ENERGY) == {}
     node.attribution.finish()
     assert told(node, number)["joulespan.energy"] == pytest.approx(4 * WORKING)
     assert node.attribution.closed_ns == pytest.approx(node.clock.now, abs=NS // 5)
