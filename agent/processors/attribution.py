@@ -47,6 +47,8 @@ _EXPORT = 6.0
 """Seconds that spans take to come: OpenTelemetry's SDKs export every 5 s."""
 _PATIENCE = 60.0
 """Seconds that is waited at most for the spans of an engine that does not say how many requests it runs."""
+_INSTANT = 2e-3
+"""Seconds, and a little more, by which the ledger takes a request to last longer whose tokens came all at once."""
 _REMEMBERED = 256
 """Calibrations of engines that are gone, at the most."""
 _METHODS = tuple(METHODS)
@@ -112,7 +114,7 @@ class Attribution:
     @property
     def closed_ns(self) -> int:
         """Until when everything is divided, monotonic ns."""
-        return self._ledger.origin + int(self._ledger.closed * self._ledger.step * NS)
+        return self._ledger.origin + int((self._ledger.closed * self._ledger.step - _INSTANT) * NS)
 
     def watch(self, gpus: Iterable[Gpu]) -> None:
         """Divide the energy of these GPUs, whether or not requests are known to run on them."""

@@ -356,3 +356,16 @@ def test_a_calibration_of_an_earlier_run_says_when_it_last_learnt_only_once_it_l
     again.attribution.advance()
     assert again.said(catalogue.CALIBRATION_DURATION)["a"] > 30
     assert again.said(catalogue.CALIBRATION_LAST_LEARNT) == {}
+
+
+@pytest.mark.parametrize("before", [0.0, 1e-6, 0.0004, 0.0009])
+def test_whatever_ended_until_then_is_told(before: float) -> None:
+    node = worked()
+    whole = node.request(8, 20 - before)
+    # All of its tokens came at once.
+    late = msgspec.structs.replace(whole.request, first_token=whole.request.end)
+    (number,) = node.add(whole._replace(request=late))
+    while node.attribution.closed_ns < late.end - node.clock.epoch:
+        node.run(1)
+        node.attribution.advance()
+    assert float(str(told(node, number)["joulespan.energy"])) > 0
