@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -14,7 +14,7 @@ from agent.catalogue import own
 from agent.catalogue.gpu import GPU_INFO
 from agent.clock import NS, Clock
 from agent.config import Config
-from agent.entities import Gpu, MigInstance, StateWrite
+from agent.entities import Gpu, StateWrite
 from agent.errors import StateError
 from agent.metric import Sample
 from agent.processors.request_metrics import RequestMetrics
@@ -37,7 +37,7 @@ _MOST = 256
 class Kept(msgspec.Struct):
     """The state file. Calibrations by name; W that GPUs draw when idle, by NVML UUID."""
 
-    version: int = 1
+    version: Literal[1] = 1
     calibrations: dict[str, Any] = {}
     idle_watts: dict[str, float] = {}
 
@@ -140,7 +140,8 @@ class Dividing:
             told = state.read(self._path)
             kept = Kept() if told is None else msgspec.convert(told, Kept)
         except (StateError, msgspec.ValidationError) as error:
-            LOG.warning("what was learnt before is not used: %s", error)
+            why = error if isinstance(error, StateError) else f"{self._path}: {error}"
+            LOG.warning("what was learnt before is not used: %s", why)
             return Learnt({}, {})
         calibrations = {}
         for name, told in kept.calibrations.items():
@@ -154,11 +155,8 @@ class Dividing:
     def _watch(self) -> None:
         assert self._attribution is not None
         self._watched = self._clock.monotonic_ns()
-        found = gpus_of(self._snapshots.current)
-        parents = {one.parent for one in found if isinstance(one, MigInstance)}
-        gpus = [one for one in found if isinstance(one, Gpu)]
-        gpus += [Gpu(uuid, "") for uuid in parents - {gpu.id for gpu in gpus}]
-        self._attribution.watch([gpu for gpu in gpus if gpu.name])
+        # The energy of a MIG instance is that of its GPU, which is there beside it.
+        self._attribution.watch([one for one in gpus_of(self._snapshots.current) if isinstance(one, Gpu)])
 
     def _models(self) -> dict[str, str]:
         """Give the product name of each GPU by its id."""

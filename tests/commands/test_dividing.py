@@ -143,7 +143,16 @@ def test_an_idle_power_that_no_gpu_draws_costs_only_itself(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "wrong", ['{"calibrations": {', "[]", "17", '{"idle_watts": {"GPU-0": "much"}}', '{"calibrations": []}', "[" * 9999]
+    "wrong",
+    [
+        '{"version": 2}',
+        '{"calibrations": {',
+        "[]",
+        "17",
+        '{"idle_watts": {"GPU-0": "much"}}',
+        '{"calibrations": []}',
+        "[" * 9999,
+    ],
 )
 def test_a_file_that_is_wrong_is_told_and_the_ledger_begins_anew(
     wrong: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -153,7 +162,7 @@ def test_a_file_that_is_wrong_is_told_and_the_ledger_begins_anew(
     with caplog.at_level(logging.WARNING):
         run.rested()
     (line,) = caplog.messages
-    assert line.startswith("what was learnt before is not used: ")
+    assert line.startswith(f"what was learnt before is not used: {run.path}: ")
     # It is replaced by what is learnt now.
     run.dividing.keep()
     assert run.kept()["idle_watts"] == {gpu.id: pytest.approx(100) for gpu in GPUS}
