@@ -12,12 +12,12 @@ from exporters.page_engines import engines
 
 _STYLE = """
 :root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 92rem; padding: 0 1rem }
 h1 { font-size: 1.4rem; margin: 0 }
 h2 { font-size: 1.1rem; margin: 1.5rem 0 .3rem }
 p { margin: .3rem 0 1.2rem; opacity: .75 }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { padding: .4rem .7rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap }
+th, td { padding: .4rem .55rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap }
 th { font-weight: 600; opacity: .75 }
 th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left }
 .ok { color: #2a9d4a } .degraded { color: #c77d00 } .failed { color: #d43b3b; font-weight: 600 }

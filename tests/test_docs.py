@@ -9,7 +9,7 @@ import pytest
 from agent import config_file
 from agent.catalogue import METRICS
 from agent.commands.generate import files
-from agent.metric import label_name
+from agent.metric import Histogram, label_name
 from agent.processors import annotation, energy_annotation
 from alerts.recording import GROUPS
 
@@ -21,6 +21,7 @@ WRITTEN = sorted(
     and not any(part.startswith(".") or part in {"build", "mock_nvml"} for part in path.relative_to(ROOT).parts)
 )
 NAMES = {name for metric in METRICS.values() for name in (metric.name, metric.prometheus)}
+NAMES |= {f"{one.prometheus}_bucket" for one in METRICS.values() if isinstance(one, Histogram)}
 ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in metric.attributes}
 SPAN_ATTRIBUTES = (*annotation.ATTRIBUTES, *energy_annotation.ATTRIBUTES)
 KNOWN = NAMES | ATTRIBUTES | set(SPAN_ATTRIBUTES) | {label_name(attribute) for attribute in ATTRIBUTES}

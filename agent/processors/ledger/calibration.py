@@ -6,7 +6,7 @@ Learnt while it works, by non-negative least squares over windows of a few secon
     E  =  idle power x T  +  c1 x iterations + c2 x prompt tokens + c3 x decoded tokens + c4 x KV-cache tokens
 
 with forgetting: what a window says counts half after ten minutes of other windows. The idle power is pinned
-where it was seen, and fitted where the engine never rested. Five columns have 32 sets of non-zero coefficients, so all
+where it is known. Five columns have 32 sets of non-zero coefficients, so all
 are tried: exact, and no library for it (SciPy's would take 50 MiB).
 """
 

@@ -39,7 +39,13 @@ class Device:
         """Read it with this meter. `idle_watts` is what it was seen to draw when idle, in an earlier life."""
         self.meter = meter
         self.measured = self.attributed = self.idle = self.unattributed = 0.0
+        self._seconds = self._joules = 0.0
         self._rests: deque[float] = deque([] if idle_watts is None else [idle_watts], maxlen=_RESTS)
+
+    @property
+    def mean_watts(self) -> float:
+        """What it draws on average, W."""
+        return self._joules / self._seconds if self._seconds else 0.0
 
     @property
     def idle_watts(self) -> float | None:
@@ -57,7 +63,9 @@ class Device:
         self.attributed += max(0.0, measured - idle - unclaimed - held)
 
     def rest(self, steps: Steps, metered: Metered, quiet: NDArray[np.bool_]) -> None:
-        """Learn from windows in which nothing ran what it draws then."""
+        """Learn from windows in which nothing ran what it draws then, and what it draws on average."""
+        self._seconds += steps.length * steps.seconds
+        self._joules += float(metered.joules.sum())
         if metered.utilization is not None:
             quiet = quiet & ~_somewhere(steps, metered.utilization > _BUSY)
         joules, length = windowed(steps, metered.joules), windowed(steps, np.full(steps.length, steps.seconds))

@@ -38,6 +38,9 @@ _LEAST = 1e-9
 """Iterations that a step has at least, so that they are an axis; and seconds below which a sequence was not there."""
 _WHOLE = 0.9
 """Share of a window's length from which on it is whole, rounding aside."""
+_RESTING = 0.2
+"""Share of its mean power under load that a GPU draws when idle, where nothing is known: 70 to 120 W of 400 to 600 W of
+an H100."""
 _POOL = 4.0
 """Seconds over which what is held back is one pool."""
 Known: TypeAlias = tuple[Numbers, Numbers, Numbers, Numbers]
@@ -104,9 +107,7 @@ class Ledger:
 
     def fit(self, key: EngineKey) -> Fit | None:
         """What the work of an engine costs."""
-        watts = [self._devices[gpu].idle_watts for gpu in key.gpus]
-        pinned = None if None in watts else sum(one or 0.0 for one in watts)
-        return self.books[key].calibration.fit(pinned)
+        return self.books[key].calibration.fit(sum(self._resting(gpu) for gpu in key.gpus))
 
     def watch(self, gpus: Iterable[Gpu], idle_watts: float | None = None) -> None:
         """Divide the energy of these GPUs from now on, whether or not an engine is known to run on them.
@@ -226,7 +227,7 @@ class Ledger:
         whole = (rows[:, 0] > _WHOLE * WINDOW) & (joules > 0).all(axis=0)
         seen = 1 - sums(told.unknown) / np.maximum(ran, _LEAST)
         trust = np.where(whole & (ran > _LEAST) & (foreign <= _LEAST), np.maximum(0.02, seen) ** 2, 0.0)
-        idle = np.array([self._devices[gpu].idle_watts or 0.0 for gpu in key.gpus])
+        idle = np.array([self._resting(gpu) for gpu in key.gpus])
         self.books[key].learn(rows, joules, trust, idle)
 
     def _divide(self, closing: _Closing) -> dict[EngineKey, tuple[Costs, float]]:
@@ -238,8 +239,8 @@ class Ledger:
         for gpu, device in self._devices.items():
             keys = [key for key in self.books if gpu in key.gpus]
             runs, watts = [self._run(key, gpu, closing) for key in keys], device.idle_watts
-            if watts is None:
-                watts = self._fitted_idle(keys, gpu)
+            if watts is None and any(run.coefficients for run in runs):
+                watts = self._resting(gpu)
             unknown = np.sum([np.zeros(steps.length), *(run.load.unknown for run in runs)], axis=0)
             told = closing.metered[gpu]
             divided = divide(steps, told, runs, np.maximum(0.0, free[gpu] - unknown), watts, closing.hidden[gpu])
@@ -271,13 +272,15 @@ class Ledger:
         good = fit.coefficients if fit is not None and fit.good else None
         return Run(closing.loads[key]._replace(known=seconds), computed, decoded, read, good, share)
 
-    def _fitted_idle(self, keys: Sequence[EngineKey], gpu: Gpu) -> float | None:
-        """What a GPU that never rested draws when idle, as the calibration of its engine has it."""
-        for key in keys:
-            fit = self.fit(key)
-            if fit is not None and fit.good:
-                return fit.idle_watts * float(self.books[key].shares[key.gpus.index(gpu)])
-        return None
+    def _resting(self, gpu: Gpu) -> float:
+        """What a GPU draws when idle, W. Of one that never rested, what the most frugal of the others does, or a fifth.
+
+        An engine that always works gives no way to tell idling from iterations: they take all of its time together.
+        """
+        if (watts := self._devices[gpu].idle_watts) is not None:
+            return watts
+        others = [one.idle_watts for one in self._devices.values() if one.idle_watts is not None]
+        return min(others, default=_RESTING * self._devices[gpu].mean_watts)
 
     def _pay_late(self, book: Book, fresh: Open, blocks: Sequence[Costs]) -> list[Charge]:
         """Charge requests for steps that were closed before they were known, out of what was held back there."""
