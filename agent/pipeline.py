@@ -45,6 +45,8 @@ _SLOT = NS // 10
 """What is due within the same tenth of a second is dealt with at once, so that each step's fixed cost is spread."""
 _BATCH = 2048
 """Requests dealt with at once at the most: few enough to be over in 0.1 s."""
+_CLOSE_EVERY = NS // 2
+"""Time between two closings of the ledger."""
 _TICK = 1.0
 """Seconds between two looks at what the ledger can close."""
 _GIVE_UP = 120 * NS
@@ -103,6 +105,7 @@ class Pipeline:
         self._capacity = capacity
         self._hold = Hold()
         self._placed = Hold()
+        self._advanced = 0
         self._traces = Traces()
         self._changed = threading.Condition()
         self._stopping = False
@@ -169,9 +172,10 @@ class Pipeline:
 
     def samples(self) -> Iterator[Sample | Distribution]:
         """Say how requests went and what is held."""
-        yield from self._metrics.samples()
         if self._attribution:
-            yield from self._attribution.samples()
+            yield from self._attribution.samples(self._metrics.samples)
+        else:
+            yield from self._metrics.samples()
         with self._changed:
             unmapped, failures = dict(self._unmapped), dict(self._failures)
             spans = self._traces
@@ -225,9 +229,12 @@ class Pipeline:
         """Let the ledger close what is due; everything at the end. When half the room is used, it is closed sooner."""
         if self._attribution is None:
             return
+        now = self._clock.monotonic_ns()
         if self._stopping:
             self._attribution.finish()
-        else:
+        elif now - self._advanced >= _CLOSE_EVERY:
+            # Closing looks at every request that is not divided to the end: not after each batch.
+            self._advanced = now
             self._attribution.advance(pressure=min(1.0, max(0.0, 2 * self._fill() - 1)))
 
     def _ready(self) -> list[Held]:

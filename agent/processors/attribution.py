@@ -4,7 +4,7 @@
 For one thread; samples() may be called from another one that shares the guard.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
@@ -24,7 +24,7 @@ from agent.entities import (
     MigInstance,
     RequestClass,
 )
-from agent.metric import Sample
+from agent.metric import Distribution, Sample
 from agent.processors.energy_annotation import annotations, covered
 from agent.processors.hold import Divided
 from agent.processors.ledger.book import EngineKey
@@ -107,7 +107,7 @@ class Attribution:
         self._waiting: dict[int, _Waiting] = {}
         self._kinds: dict[RequestClass, int] = {}
         self._classes: list[RequestClass] = []
-        self._told: dict[int, bytes] = {}
+        self._told: OrderedDict[int, bytes] = OrderedDict()
         self._left_out: Counter[str] = Counter()
         self._learnt_at: dict[EngineKey, tuple[float, float | None]] = {}
 
@@ -131,14 +131,19 @@ class Attribution:
         now = self._clock.monotonic_ns()
         numbers: list[int | None] = []
         groups: dict[EngineKey, list[tuple[int, Divided]]] = {}
+        keys: dict[tuple[str, tuple[Gpu | MigInstance, ...]], EngineKey] = {}
         with self._guard:
+            room = _MOST - self._ledger.rows
             for one in some:
-                reason = self._obstacle(one.request, now + offset)
+                reason = self._obstacle(one.request, now + offset) or (None if room > 0 else "full")
                 numbers.append(None if reason else self._number)
                 if reason:
                     self._left_out[reason] += 1
                     continue
-                groups.setdefault(EngineKey(one.kind.engine, _whole(one.gpus)), []).append((self._number, one))
+                room -= 1
+                place = (one.kind.engine, one.gpus)
+                key = keys.get(place) or keys.setdefault(place, EngineKey(one.kind.engine, _whole(one.gpus)))
+                groups.setdefault(key, []).append((self._number, one))
                 span = one.request.span
                 self._waiting[self._number] = _Waiting(one.kind, Seen(span.trace_id, span.span_id, span.end), wanted)
                 self._number += 1
@@ -185,10 +190,10 @@ class Attribution:
                     idle[gpu.id] = watts
         return Learnt(calibrations, idle)
 
-    def samples(self) -> Iterator[Sample]:
-        """Say what became of the energy, and what work costs."""
+    def samples(self, beside: Callable[[], Iterable[Sample | Distribution]] = tuple) -> Iterator[Sample | Distribution]:
+        """Say what became of the energy, and what work costs, after what `beside` says of the same moment."""
         with self._guard:
-            found = [*self._energy_samples(), *self._calibration_samples()]
+            found = [*beside(), *self._energy_samples(), *self._calibration_samples()]
         yield from found
 
     def _energy_samples(self) -> Iterator[Sample]:
@@ -231,7 +236,7 @@ class Attribution:
             return "future"
         if request.end < now_unix - self._retention * NS:
             return "past"
-        return "full" if self._ledger.rows >= _MOST else None
+        return None
 
     def _add(self, key: EngineKey, members: Sequence[tuple[int, Divided]], offset: int) -> None:
         for _, one in members:
@@ -258,14 +263,18 @@ class Attribution:
     def _settle(self, shares: Shares) -> None:
         joules = (shares.prefill + shares.decode).tolist()
         rows = zip(shares.number.tolist(), joules, covered(shares), annotations(shares), strict=True)
+        observed: list[tuple[RequestClass, float, Seen]] = []
         for number, took, known, told in rows:
             waiting = self._waiting.pop(number)
             if known:
-                self._metrics.took(waiting.kind, took, waiting.seen)
+                observed.append((waiting.kind, took, waiting.seen))
             else:
                 self._left_out["uncovered"] += 1
             if waiting.wanted:
+                if len(self._told) >= _MOST:
+                    self._told.popitem(last=False)
                 self._told[number] = told
+        self._metrics.took(observed)
 
     def _patience(self) -> float:
         """Seconds to wait for the spans of engines of which nothing but their spans is known."""

@@ -13,10 +13,10 @@
 | joulespan.attribution.coverage | double, 1 | share of its time whose energy is known, where not all; no energy then |
 """
 
-from collections.abc import Iterator
+from struct import Struct
 from typing import Final
 
-from agent.otlp.values import span_attribute
+from agent.otlp.values import span_attribute, span_int
 from agent.processors.ledger.payment import METHODS, Shares
 
 ENERGY: Final = "joulespan.energy"
@@ -33,7 +33,14 @@ ATTRIBUTES: Final = (
     "joulespan.attribution.coverage",
 )
 """The names of all of them."""
-_METHODS = tuple(METHODS)
+_DOUBLE = Struct("<d").pack
+_E = [span_attribute(name, 0.0)[: -len(_DOUBLE(0.0))] for name in ATTRIBUTES[:4]]
+"""Of each of the attributes that are always there, all but the value, which is the end of it."""
+_USUAL = Struct("<" + "".join(f"{len(begin)}sd" for begin in _E)).pack
+_HOW = [span_attribute("joulespan.attribution.method", name) for name in METHODS]
+_MODELLED = span_attribute("joulespan.energy.modelled", told=True)
+_BUSY = span_attribute("joulespan.gpu.seconds", 0.0)[: -len(_DOUBLE(0.0))]
+_NVLINK, _PCIE = span_int("joulespan.nvlink.bytes"), span_int("joulespan.pcie.bytes")
 _WHOLE = 0.99
 """Share of a request's time that must be known for its energy to be told."""
 _SHORT = 1.0
@@ -42,8 +49,7 @@ _SHORT = 1.0
 
 def annotations(shares: Shares) -> list[bytes]:
     """Encode what there is to say about each request."""
-    rows = zip(*(column.tolist() for column in shares), strict=True)
-    return [b"".join(span_attribute(*one) for one in _attributes(row)) for row in rows]
+    return [_encoded(*row) for row in zip(*(column.tolist() for column in shares), strict=True)]
 
 
 def covered(shares: Shares) -> "list[bool]":
@@ -52,21 +58,28 @@ def covered(shares: Shares) -> "list[bool]":
     return known
 
 
-def _attributes(row: "tuple[float, ...]") -> Iterator[tuple[str, float | str]]:
-    _, prefill, decode, busy, nvlink, pcie, deviation, _, known, seconds, method = row
+def _encoded(  # noqa: PLR0913 - a row of Shares
+    _: int,
+    prefill: float,
+    decode: float,
+    busy: float,
+    nvlink: float,
+    pcie: float,
+    deviation: float,
+    _modelled: float,
+    known: float,
+    seconds: float,
+    method: int,
+) -> bytes:
     if known < _WHOLE:
-        yield "joulespan.attribution.coverage", known
-        return
-    yield ENERGY, prefill + decode
-    yield "joulespan.energy.prefill", prefill
-    yield "joulespan.energy.decode", decode
-    yield "joulespan.energy.uncertainty", deviation
+        return span_attribute("joulespan.attribution.coverage", known)
+    # Four in one call: it takes a third of the time.
+    told = _USUAL(_E[0], prefill + decode, _E[1], prefill, _E[2], decode, _E[3], deviation) + _HOW[method]
     if seconds < _SHORT:
-        yield "joulespan.energy.modelled", True
+        told += _MODELLED
     # What is not measured is charged to nobody, and so is nothing: neither is told.
     if busy > 0:
-        yield "joulespan.gpu.seconds", busy
-    for name, moved in (("joulespan.nvlink.bytes", nvlink), ("joulespan.pcie.bytes", pcie)):
-        if moved > 0:
-            yield name, round(moved)
-    yield "joulespan.attribution.method", _METHODS[int(method)]
+        told += _BUSY + _DOUBLE(busy)
+    if nvlink > 0:
+        told += _NVLINK(round(nvlink))
+    return told + _PCIE(round(pcie)) if pcie > 0 else told

@@ -7,7 +7,7 @@ by a ring. Series of a name that lost its slot end, and what they counted is not
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -76,10 +76,11 @@ class RequestMetrics:
             found.joules["prefill"] += prefill
             found.joules["decode"] += decode
 
-    def took(self, kind: RequestClass, joules: float, span: Seen) -> None:
-        """Observe the energy of one request."""
+    def took(self, some: Iterable[tuple[RequestClass, float, Seen]]) -> None:
+        """Observe the energy of requests, J."""
         with self._guard:
-            self._of(kind).energy.note(joules, span)
+            for kind, joules, span in some:
+                self._of(kind).energy.note(joules, span)
 
     def samples(self) -> list[Sample | Distribution]:
         """Say what was counted. A distribution is the same object as the last time where nothing was observed."""

@@ -116,6 +116,11 @@ def worked(seconds: int = 4, running: float | None = None) -> Node:
     return node
 
 
+def costs_of(node: Node) -> list[Sample]:
+    told = node.attribution.samples()
+    return [one for one in told if isinstance(one, Sample) and one.series.metric is catalogue.CALIBRATION_COST]
+
+
 def test_a_request_alone_on_its_gpu_took_all_of_it_and_is_told_once() -> None:
     node = worked()
     (number,) = node.add(node.request(8, 12))
@@ -276,14 +281,14 @@ def test_what_was_learnt_comes_back_after_a_restart() -> None:
     assert learnt.idle_watts == {"GPU-0": pytest.approx(IDLE), "GPU-1": pytest.approx(IDLE)}
     (name,) = learnt.calibrations
     assert name == "a|m|H100|1"
-    costs = [one for one in node.attribution.samples() if one.series.metric is catalogue.CALIBRATION_COST]
+    costs = costs_of(node)
     assert any(one.value > 0 for one in costs)
     # As over a file.
     sums = msgspec.json.decode(msgspec.json.encode(learnt.calibrations[name].sums()))
     again = Node(Learnt({name: restored(sums)}, learnt.idle_watts))
     again.run(2, WORKING, 1.0)
     again.add(again.request(0, 2))
-    found = [one for one in again.attribution.samples() if one.series.metric is catalogue.CALIBRATION_COST]
+    found = costs_of(again)
     assert [one.series.entity for one in found] == [one.series.entity for one in costs]
     assert [one.value for one in found] == pytest.approx([one.value for one in costs])
     assert again.said(catalogue.IDLE_POWER) == {str(gpu): pytest.approx(IDLE) for gpu in (GPU.id, OTHER.id)}

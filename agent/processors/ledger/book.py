@@ -182,7 +182,10 @@ class Book:
     def learn(
         self, rows: NDArray[np.float64], joules: NDArray[np.float64], trust: Numbers, idle_watts: Numbers
     ) -> None:
-        """Learn from windows: rows of COLUMNS, J of each GPU (GPUs x windows), trust; W of each GPU when idle."""
+        """Learn from windows: rows of COLUMNS, J of each GPU (GPUs x windows), trust; W of each GPU when idle.
+
+        Trust is NaN where the engine rested: that teaches nothing by itself.
+        """
         total = joules.sum(axis=0)
         if self.method == _BY_SPANS:
             self._rows = np.concatenate((self._rows, np.column_stack((rows, total, trust))))
@@ -190,7 +193,9 @@ class Book:
             some, self._rows = self._rows[: groups * _AT_ONCE], self._rows[groups * _AT_ONCE :]
             some = some.reshape(groups, _AT_ONCE, some.shape[1])
             sums = some.sum(axis=1)
-            self.calibration.learn(sums[:, :-2], sums[:, -2], _AT_ONCE * WINDOW, some[:, :, -1].min(axis=1))
+            worst = np.where(np.isnan(some[:, :, -1]), 1.0, some[:, :, -1]).min(axis=1)
+            worked = some[:, :, 1:-2].any(axis=(1, 2))
+            self.calibration.learn(sums[:, :-2], sums[:, -2], _AT_ONCE * WINDOW, np.where(worked, worst, 0.0))
         else:
             self.calibration.learn(rows, total, WINDOW, trust)
         above = np.maximum(0.0, joules - (idle_watts * WINDOW)[:, None])[:, trust > 0].sum(axis=1)

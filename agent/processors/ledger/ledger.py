@@ -226,7 +226,8 @@ class Ledger:
         joules = np.array([sums(closing.metered[gpu].joules) for gpu in key.gpus])
         whole = (rows[:, 0] > _WHOLE * WINDOW) & (joules > 0).all(axis=0)
         seen = 1 - sums(told.unknown) / np.maximum(ran, _LEAST)
-        trust = np.where(whole & (ran > _LEAST) & (foreign <= _LEAST), np.maximum(0.02, seen) ** 2, 0.0)
+        alone = whole & (foreign <= _LEAST)
+        trust = np.where(alone & (ran > _LEAST), np.maximum(0.02, seen) ** 2, np.where(alone, np.nan, 0.0))
         idle = np.array([self._resting(gpu) for gpu in key.gpus])
         self.books[key].learn(rows, joules, trust, idle)
 
