@@ -10,9 +10,9 @@ run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
 
 test: $(VENV)/.dev install-tools $(MOCK)
-	$(BIN)/python -m pytest
+	@sh scripts/test.sh $(BIN)/python
 
-# The laws of the ledger over ten thousand histories; `make test` tries two thousand.
+# The laws of the ledger over ten thousand histories; `make test` tries one thousand.
 laws: $(VENV)/.dev
 	JOULESPAN_LAW_EXAMPLES=10000 $(BIN)/python -m pytest tests/processors/ledger/test_laws.py
 

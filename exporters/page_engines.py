@@ -15,8 +15,8 @@ from agent.snapshot import Snapshot
 
 _HEAD = (
     "<tr><th>engine</th><th>GPUs</th><th>by</th><th>running</th><th>waiting</th><th>KV cache</th><th>requests</th>"
-    "<th>first token ms</th><th>per token ms</th><th>request s</th><th>request J</th><th>prompt tokens</th>"
-    "<th>output tokens</th></tr>"
+    "<th>TTFT ms</th><th>TPOT ms</th><th>request s</th><th>request J</th><th>prompt tok.</th>"
+    "<th>output tok.</th></tr>"
 )
 
 
@@ -25,7 +25,10 @@ class _Mean(NamedTuple):
     total: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.total / self.number:.3g}" if self.number else ""
+        if not self.number:
+            return ""
+        mean = self.total / self.number
+        return f"{mean:,.0f}" if mean >= 100 else f"{mean:.3g}"  # noqa: PLR2004 - three digits, and no exponent
 
 
 class _Load(NamedTuple):

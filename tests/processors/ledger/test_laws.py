@@ -25,7 +25,7 @@ from agent.timeline import Timeline
 from tests.processors.ledger.histories import GPUS, HISTORIES, KEYS, SEEDS, History, Row, row, sums_of
 from tests.processors.ledger.playing import Played, columns, play
 
-EXAMPLES = int(os.environ.get("JOULESPAN_LAW_EXAMPLES", "2000"))
+EXAMPLES = int(os.environ.get("JOULESPAN_LAW_EXAMPLES", "1000"))
 STEP = 0.1
 REST = 1300
 """Steps of rest before a history that is closed in one go and in pieces: what the GPU draws when idle is settled."""

@@ -1,0 +1,20 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs the tests: those that only compute beside those that start programs, on two cores: test.sh PYTHON
+set -u
+python=$1
+pure="tests/accuracy tests/alerts tests/dialects tests/exposition tests/otlp tests/processors tests/simulation"
+rest=
+for folder in $pure; do rest="$rest --ignore=$folder"; done
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+# shellcheck disable=SC2086
+"$python" -m pytest -p no:cacheprovider $pure >"$out" 2>&1 &
+computing=$!
+# shellcheck disable=SC2086
+"$python" -m pytest $rest
+started=$?
+wait "$computing"
+computed=$?
+cat "$out"
+[ "$started" -eq 0 ] && [ "$computed" -eq 0 ]
