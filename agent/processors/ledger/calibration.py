@@ -7,7 +7,7 @@ Learnt while it works, by non-negative least squares over windows of a few secon
 
 with forgetting: what a window says counts half after ten minutes of other windows. The idle power is pinned
 where it is known. Five columns have 32 sets of non-zero coefficients, so all
-are tried: exact, and no library for it (SciPy's would take 50 MiB).
+are tried: exact, and no library for it.
 """
 
 from itertools import combinations

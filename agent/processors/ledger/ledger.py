@@ -39,8 +39,7 @@ _LEAST = 1e-9
 _WHOLE = 0.9
 """Share of a window's length from which on it is whole, rounding aside."""
 _RESTING = 0.2
-"""Share of its mean power under load that a GPU draws when idle, where nothing is known: 70 to 120 W of 400 to 600 W of
-an H100."""
+"""Share of its mean power under load that a GPU is taken to draw when idle, where nothing is known: an assumption."""
 _POOL = 4.0
 """Seconds over which what is held back is one pool."""
 Known: TypeAlias = tuple[Numbers, Numbers, Numbers, Numbers]

@@ -15,6 +15,8 @@ from agent.processors.ledger.load import Load
 from agent.processors.ledger.steps import Numbers, Steps
 
 _NOTHING = 1e-9
+_ROUNDING = 1e-6
+"""Share of what is charged that rounding may take: the differences of long sums."""
 _MOSTLY = 0.5
 _FORM = 0.012
 """Relative deviation of a share by what work costs that is left where everything is known; see docs/accuracy.md."""
@@ -78,8 +80,8 @@ def pay(requests: Open, claims: Claims, costs: Costs, total: float) -> list[Char
     """
     energy, busy, nvlink, pcie = costs.prices
     prefill, decode = (np.maximum(0.0, joules) for joules in claims.charge(energy))
-    # Rounding of prices that are huge for a moment ends here: nothing is charged that was not divided.
-    if (charged := float(prefill.sum() + decode.sum())) > 0:
+    # Rounding of prices that are huge for a moment ends here. More than that is a fault, which must show.
+    if abs(total - (charged := float(prefill.sum() + decode.sum()))) < _ROUNDING * total:
         prefill, decode = prefill * (total / charged), decode * (total / charged)
     computed, read = claims.tokens()
     rest = [np.add(*claims.charge(one)) for one in (busy, nvlink, pcie)]
