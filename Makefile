@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test test-engines laws check generate bench accuracy hardware clean install-tools
+.PHONY: run test test-engines laws check generate bench accuracy hardware clean install-tools manifests
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
@@ -41,8 +41,13 @@ hardware: $(VENV)/.dev
 bench: $(VENV)/.dev $(MOCK)
 	$(BIN)/python -m tests.bench --markdown docs/performance.md
 
+# Without Helm the tests of the chart are skipped, visibly.
 install-tools:
 	@sh scripts/tools.sh $(BIN)/python
+	-@sh scripts/kubernetes.sh $(BIN)/python build/tools
+
+manifests: $(VENV)/.dev install-tools
+	sh scripts/manifests.sh build/tools/helm4 >build/joulespan.yaml && mv build/joulespan.yaml deploy/kubernetes/
 
 $(MOCK): $(VENV)/.dev $(wildcard tests/mock_nvml/*.c tests/mock_nvml/*.h)
 	$(BIN)/python -m tests.mock_nvml.build

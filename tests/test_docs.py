@@ -26,7 +26,7 @@ ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in met
 SPAN_ATTRIBUTES = (*annotation.ATTRIBUTES, *energy_annotation.ATTRIBUTES)
 KNOWN = NAMES | ATTRIBUTES | set(SPAN_ATTRIBUTES) | {label_name(attribute) for attribute in ATTRIBUTES}
 RECORDED = {word for group in GROUPS for rule in group.rules for word in rule.record.split(":")}
-FILES = {"joulespan.service", "joulespan.service.d"}
+FILES = {"joulespan.service", "joulespan.service.d", "joulespan.yaml"}
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
