@@ -1,10 +1,12 @@
 # joulespan. `make run` and `make test` do all their own set-up.
 PYTHON ?= python3
+PREFIX ?= /opt/joulespan
+UNITS ?= /etc/systemd/system
 VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test test-engines laws check generate bench accuracy hardware clean install-tools manifests
+.PHONY: run test test-engines laws check generate bench accuracy hardware clean install-tools manifests install uninstall debian
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
@@ -59,6 +61,19 @@ $(VENV)/.run: requirements.txt pyproject.toml
 $(VENV)/.dev: requirements.txt requirements-dev.txt pyproject.toml
 	@sh scripts/venv.sh $(PYTHON) $(VENV) requirements-dev.txt
 	@touch $(VENV)/.run $@
+
+# As a service of systemd: PREFIX is where it runs, DESTDIR a root to be packed. What the administrator wrote stays.
+install:
+	sh scripts/install.sh $(PYTHON) $(PREFIX) $(DESTDIR)
+	sh scripts/install_unit.sh $(PREFIX) $(UNITS) $(DESTDIR)
+
+# /etc/joulespan, /etc/default/joulespan and the state in /var/lib/private/joulespan stay.
+uninstall:
+	-[ -n "$(DESTDIR)" ] || systemctl disable --now joulespan.service
+	rm -rf $(DESTDIR)$(PREFIX) $(DESTDIR)$(UNITS)/joulespan.service $(DESTDIR)/usr/local/bin/joulespan
+
+debian:
+	sh deploy/debian/build.sh /usr/bin/python3 dist
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
