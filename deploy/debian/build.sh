@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes a Debian package for the Debian and the processor of this machine: build.sh PYTHON FOLDER
-# PYTHON is the system's own: the package runs with it.
+# Makes a Debian package for the Debian and the processor of this machine: build.sh PYTHON FOLDER [TREE]
+# PYTHON is the system's own: the package runs with it. TREE is what scripts/install.sh laid for it already.
 set -eu
-python=$1 folder=$2
+python=$1 folder=$2 tree=${3:-}
 source=$(cd "$(dirname "$0")/../.." && pwd)
 version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$source/agent/version.py")
 interpreter=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
@@ -15,7 +15,11 @@ export SOURCE_DATE_EPOCH
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
-sh "$source/scripts/install.sh" "$python" /usr/lib/joulespan "$root"
+if [ -n "$tree" ]; then
+    cp -a "$tree/." "$root/"
+else
+    sh "$source/scripts/install.sh" "$python" /usr/lib/joulespan "$root"
+fi
 sh "$source/scripts/install_unit.sh" /usr/lib/joulespan /lib/systemd/system "$root"
 rm -r "$root/usr/local"
 mkdir -p "$root/usr/bin" "$root/usr/share/doc/joulespan" "$root/DEBIAN"
