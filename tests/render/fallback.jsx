@@ -154,9 +154,9 @@ export function Heat({ panel, frames, range, width, height, theme }) {
                 counts[place] > 0 ? (
                   <rect
                     key={place}
-                    x={x(at - step)}
+                    x={Math.max(left, x(at - step))}
                     y={y}
-                    width={Math.max(1, x(at) - x(at - step) + 0.5)}
+                    width={Math.max(1, x(at) - Math.max(left, x(at - step)) + 0.5)}
                     height={Math.max(1, each - 1)}
                     fill={`hsl(${24 + 22 * Math.sqrt(counts[place] / most)}, 95%, ${15 + 55 * Math.sqrt(counts[place] / most)}%)`}
                   />
