@@ -215,6 +215,13 @@ class Scope:
         """Select the series of a metric, by attribute values."""
         return Expr(self._select(metric, metric.prometheus, where), self._of(metric))
 
+    def any(self, *metrics: Current) -> Expr:
+        """Select the series of several metrics at once, with the attributes that all of them have."""
+        shared = frozenset.intersection(*map(self._of, metrics))
+        kept = {attribute: value for attribute, value in self.attributes.items() if attribute in shared}
+        names = Regex("|".join(metric.prometheus for metric in metrics))
+        return Expr(f"{{{_matchers({'__name__': names, **kept, **self.labels})}}}", shared)
+
     def rate(self, metric: Counter[Any], where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL) -> Expr:
         """Take the increase per second of a counter. Raises TypeError for anything else."""
         return self._over("rate", metric, where, window)
