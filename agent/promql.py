@@ -241,6 +241,13 @@ class Scope:
         matchers = _matchers(self.labels)
         return Expr(f"up{{{matchers}}}" if matchers else "up", SCRAPE | set(self.labels))
 
+    def any(self, *metrics: Current) -> Expr:
+        """Select the series of several metrics at once, with the attributes that all of them have."""
+        shared = frozenset.intersection(*map(self._of, metrics))
+        kept = {attribute: value for attribute, value in self.attributes.items() if attribute in shared}
+        names = Regex("|".join(metric.prometheus for metric in metrics))
+        return Expr(f"{{{_matchers({'__name__': names, **kept, **self.labels})}}}", shared)
+
     def rate(self, metric: Counter[Any], where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL) -> Expr:
         """Take the increase per second of a counter. Raises TypeError for anything else."""
         return self._over("rate", metric, where, window)

@@ -159,6 +159,12 @@ def test_a_scope_is_in_every_selector() -> None:
     assert str(NODES.observed("count", REQUEST_DURATION, window="5m")) == f"rate({family}_count{{{MATCHERS}}}[5m])"
 
 
+def test_several_metrics_are_selected_by_their_names() -> None:
+    both = NODES.narrow({"hw.id": "a"}).any(POWER, ENERGY)
+    assert str(both) == f'{{__name__=~"hw_power_watts|hw_energy_joules_total",hw_id="a",{MATCHERS}}}'
+    assert "hw.limit_type" not in Scope().any(POWER, POWER_LIMIT).attributes
+
+
 def test_an_empty_scope_adds_nothing() -> None:
     assert str(Scope().of(POWER)) == str(of(POWER)) == "hw_power_watts"
 
