@@ -3,12 +3,12 @@
 
 from agent.catalogue import own
 from agent.promql import Scope
-from dashboards.grafana import Line
+from dashboards.grafana import Query
 from dashboards.page import Dashboard, Row, line
 from dashboards.panels import stat
 
 
-def agent(scope: Scope) -> Dashboard:
+def page(scope: Scope) -> Dashboard:
     """Make the dashboard."""
     return Dashboard(
         name="agent",
@@ -18,8 +18,8 @@ def agent(scope: Scope) -> Dashboard:
             Row("Now", (
                 line(
                     4,
-                    stat("Agents", own.BUILD_INFO, Line(scope.of(own.BUILD_INFO).count(), instant=True)),
-                    stat("Readers down", own.READER_UP, Line(scope.of(own.READER_UP).equals(0).count(), instant=True)),
+                    stat("Agents", own.BUILD_INFO, Query(scope.of(own.BUILD_INFO).count(), instant=True)),
+                    stat("Readers down", own.READER_UP, Query(scope.of(own.READER_UP).equals(0).count(), instant=True)),
                 ),
             )),
         ),

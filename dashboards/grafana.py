@@ -51,7 +51,7 @@ ANY_IS_BAD = (Step(GREEN), Step(RED, 1e-9))
 ANY_IS_NOTED = (Step(GREEN), Step(ORANGE, 1e-9))
 
 
-class Line(NamedTuple):
+class Query(NamedTuple):
     """A query and what its series are called: `{hw.name}` is an attribute of them. `dashed` is for limits."""
 
     expr: Expr
@@ -177,7 +177,7 @@ def override(match: str, name: str, **properties: Any) -> dict[str, Any]:
     }
 
 
-def targets(lines: Sequence[Line], form: str = "time_series") -> list[Target]:
+def targets(lines: Sequence[Query], form: str = "time_series") -> list[Target]:
     """Make the queries of a panel, A first."""
     return [
         Target(
@@ -192,7 +192,7 @@ def targets(lines: Sequence[Line], form: str = "time_series") -> list[Target]:
     ]
 
 
-def _legend(line: Line) -> str:
+def _legend(line: Query) -> str:
     """Write the labels for the attributes. Raises ValueError for one that the series do not have."""
 
     def label(found: re.Match[str]) -> str:

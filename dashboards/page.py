@@ -19,6 +19,10 @@ _ANY = {"cluster": ".*", "job": ".+", "instance": ".+"}
 _NAMES = {"cluster": "Cluster", "job": "Job", "instance": "Instance"}
 
 
+_ONE: Mapping[str, Any] = {"allValue": None, "current": {}, "includeAll": False, "multi": False}
+"""What makes a variable one of a single value: Grafana takes the first."""
+
+
 class Line(NamedTuple):
     """Panels side by side, of one height; without widths they share the line alike."""
 
@@ -67,6 +71,8 @@ class Dashboard(NamedTuple):
     variables: tuple[Variable, ...] = ()
     marks: tuple[Mark, ...] = ()
     span: str = "now-1h"
+    one_node: bool = False
+    """Whether it is about one node, which the user then chooses; all others show several at once."""
 
     @property
     def path(self) -> str:
@@ -115,7 +121,7 @@ def document(page: Dashboard, nodes: Current, scope: Scope) -> str:
         graphTooltip=g.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
         refresh="30s",
         time=g.Time(page.span, "now"),
-        templating=g.Templating([*_standing(nodes, scope), *map(_variable, page.variables)]),
+        templating=g.Templating([*_standing(page, nodes, scope), *map(_variable, page.variables)]),
         annotations=g.Annotations([*map(_annotation, page.marks)]),
         links=[g.DashboardLink(title="joulespan", tags=[_TAG], keepTime=True, includeVars=True)],
         panels=list(_laid_out(page.rows)),
@@ -157,7 +163,7 @@ def _laid_out(rows: Sequence[Row]) -> Iterator[Any]:
             yield from (heading, *placed)
 
 
-def _standing(nodes: Current, scope: Scope) -> Iterator[dict[str, Any]]:
+def _standing(page: Dashboard, nodes: Current, scope: Scope) -> Iterator[dict[str, Any]]:
     """Make the variables that every dashboard has, each narrowed by those before it."""
     yield {
         "current": {},
@@ -175,7 +181,8 @@ def _standing(nodes: Current, scope: Scope) -> Iterator[dict[str, Any]]:
     }
     before: dict[str, str] = {}
     for label in [label for label in scope.labels if scope.labels[label] == f"${label}"]:
-        yield _query_variable(Variable(label, _NAMES[label], ""), f"label_values({Scope(before).of(nodes)}, {label})")
+        made = _query_variable(Variable(label, _NAMES[label], ""), f"label_values({Scope(before).of(nodes)}, {label})")
+        yield {**made, **_ONE} if page.one_node and label == "instance" else made
         before[label] = scope.labels[label]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.metric import Histogram, Metric
 from agent.promql import Scope
-from dashboards.grafana import Draw, Field, Line, Look, Panel, described, override, targets, unit_of
+from dashboards.grafana import Draw, Field, Look, Panel, Query, described, override, targets, unit_of
 
 _TIP = {"mode": "multi", "sort": "desc"}
 _PLAIN, _LINES = Look(), Draw()
@@ -20,7 +20,7 @@ _HIDDEN = {"legend": False, "tooltip": False, "viz": False}
 def graph(
     title: str,
     about: Metric[Any] | Sequence[Metric[Any]],
-    *lines: Line,
+    *lines: Query,
     look: Look = _PLAIN,
     draw: Draw = _LINES,
     note: str = "",
@@ -78,7 +78,7 @@ def graph(
 def stat(
     title: str,
     about: Metric[Any] | Sequence[Metric[Any]],
-    *lines: Line,
+    *lines: Query,
     look: Look = _PLAIN,
     note: str = "",
     empty: str = "",
@@ -107,7 +107,7 @@ def stat(
 def timeline(
     title: str,
     about: Metric[Any] | Sequence[Metric[Any]],
-    *lines: Line,
+    *lines: Query,
     look: Look,
     note: str = "",
     empty: str = "",
@@ -145,7 +145,7 @@ def heatmap(
     empty: str = "",
 ) -> Panel:
     """Show how the values of a histogram are distributed over time, by its own buckets, with its exemplars."""
-    line = Line(scope.buckets(about, where=where), "{le}", exemplars=True)
+    line = Query(scope.buckets(about, where=where), "{le}", exemplars=True)
     return Panel(
         "heatmap",
         {

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from agent.metric import Metric, label_name
 from agent.promql import Expr
-from dashboards.grafana import Field, Line, Look, Panel, described, look_json, override, targets
+from dashboards.grafana import Field, Look, Panel, Query, described, look_json, override, targets
 
 _OPTIONS = {
     "cellHeight": "sm",
@@ -43,7 +43,7 @@ def table(
     empty: str = "",
 ) -> Panel:
     """Join the columns on the keys, which are attributes; one without a value in a row is empty there."""
-    lines = [Line(column.expr, instant=True) for column in columns]
+    lines = [Query(column.expr, instant=True) for column in columns]
     names = {f"Value #{target.refId}": column.title for target, column in zip(targets(lines), columns, strict=True)}
     if len(columns) == 1:
         names = {"Value": columns[0].title}
@@ -93,7 +93,7 @@ def matrix(title: str, about: Metric[Any], expr: Expr, rows: str, columns: str, 
         ),
         title=title,
         description=described((about,), note, ""),
-        targets=targets([Line(expr, instant=True)], "table"),
+        targets=targets([Query(expr, instant=True)], "table"),
         transformations=[
             {
                 "id": "groupingToMatrix",
