@@ -61,6 +61,7 @@ def graph(
                 "drawStyle": "bars" if draw.bars else "line",
                 "fillOpacity": filled,
                 "lineWidth": 0 if draw.bars else 1,
+                "scaleDistribution": {"log": 10, "type": "log"} if draw.log else {"type": "linear"},
                 "showPoints": "never",
                 "spanNulls": False,
                 "stacking": {"mode": "normal" if draw.stack else "none", "group": "A"},

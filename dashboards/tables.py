@@ -24,6 +24,8 @@ class Column(NamedTuple):
     look: Look
     cell: str = "plain"
     """plain, text or fill (coloured), gauge."""
+    hidden: bool = False
+    """For a query that is there for its attributes."""
 
 
 class Key(NamedTuple):
@@ -47,6 +49,7 @@ def table(
     names = {f"Value #{target.refId}": column.title for target, column in zip(targets(lines), columns, strict=True)}
     if len(columns) == 1:
         names = {"Value": columns[0].title}
+    hidden = [name for name, column in zip(names, columns, strict=True) if column.hidden]
     renamed = {**{label_name(attribute): key.title for attribute, key in keys.items()}, **names}
     return Panel(
         "table",
@@ -55,7 +58,7 @@ def table(
             Look(),
             custom={"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "inspect": False},
             empty=empty,
-            overrides=[*_links(keys), *map(_column, columns)],
+            overrides=[*_links(keys), *[_column(column) for column in columns if not column.hidden]],
         ),
         title=title,
         description=described(about, note, empty),
@@ -65,7 +68,7 @@ def table(
             {
                 "id": "organize",
                 "options": {
-                    "excludeByName": {"Time": True},
+                    "excludeByName": {"Time": True, **dict.fromkeys(hidden, True)},
                     "includeByName": {},
                     "indexByName": {name: index for index, name in enumerate(renamed)},
                     "renameByName": renamed,
