@@ -9,7 +9,9 @@ from typing import Any
 from agent.catalogue import SECTIONS, metrics
 from agent.commands.engine_tables import engine_tables
 from agent.metric import Histogram, Metric
+from agent.promql import Scope
 from alerts.recording import GROUPS, rules_file
+from dashboards import documents
 
 
 def generate(root: Path, *, check: bool) -> int:
@@ -22,6 +24,7 @@ def generate(root: Path, *, check: bool) -> int:
         if check:
             print(f"{path}: out of date; run `joulespan generate`", file=sys.stderr)
         else:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(files()[path], "utf-8")
             print(path)
     return 1 if check and stale else 0
@@ -30,7 +33,8 @@ def generate(root: Path, *, check: bool) -> int:
 def files() -> Mapping[str, str]:
     """Make every generated file: path below the root of the checkout to text."""
     recording = {f"alerts/rules/{group.name}.yaml": rules_file(group) for group in GROUPS}
-    return {"docs/metrics.md": metrics_page(), "docs/engine-metrics.md": engine_tables(), **recording}
+    pages = {"docs/metrics.md": metrics_page(), "docs/engine-metrics.md": engine_tables()}
+    return {**pages, **recording, **documents(Scope(), dcgm=True)}
 
 
 def metrics_page() -> str:
