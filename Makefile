@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test test-engines laws check generate bench accuracy hardware clean install-tools manifests install uninstall debian
+.PHONY: run test test-engines laws check generate bench accuracy hardware clean install-tools manifests pipe fleet install uninstall debian
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
@@ -61,6 +61,10 @@ $(VENV)/.run: requirements.txt pyproject.toml
 $(VENV)/.dev: requirements.txt requirements-dev.txt pyproject.toml
 	@sh scripts/venv.sh $(PYTHON) $(VENV) requirements-dev.txt
 	@touch $(VENV)/.run $@
+
+# Agent, Prometheus with the rules, Alertmanager, a webhook and a back end for spans, on simulated GPUs that go wrong.
+pipe: $(VENV)/.dev install-tools
+	$(BIN)/python -m tests.pipe
 
 # As a service of systemd: PREFIX is where it runs, DESTDIR a root to be packed. What the administrator wrote stays.
 install:
