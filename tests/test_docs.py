@@ -11,7 +11,9 @@ from agent.catalogue import METRICS
 from agent.commands.generate import files
 from agent.metric import Histogram, label_name
 from agent.processors import annotation, energy_annotation
-from alerts.recording import GROUPS
+from agent.promql import Scope
+from alerts.recording import by_name
+from alerts.thresholds import Thresholds
 
 ROOT = Path(__file__).parent.parent
 WRITTEN = sorted(
@@ -25,7 +27,7 @@ NAMES |= {f"{one.prometheus}_bucket" for one in METRICS.values() if isinstance(o
 ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in metric.attributes}
 SPAN_ATTRIBUTES = (*annotation.ATTRIBUTES, *energy_annotation.ATTRIBUTES)
 KNOWN = NAMES | ATTRIBUTES | set(SPAN_ATTRIBUTES) | {label_name(attribute) for attribute in ATTRIBUTES}
-RECORDED = {word for group in GROUPS for rule in group.rules for word in rule.record.split(":")}
+RECORDED = {word for record in by_name(Scope(), Thresholds()) for word in record.split(":")}
 FILES = {"joulespan.service", "joulespan.service.d", "joulespan.yaml"}
 
 
