@@ -46,6 +46,7 @@ class Unit(Enum):
     FAULTS = ("{fault}", "", "short")
     CONNECTIONS = ("{connection}", "", "short")
     SEGMENTS = ("{segment}", "", "short")
+    TICKS = ("{tick}", "", "short")
 
     @property
     def ucum(self) -> str:

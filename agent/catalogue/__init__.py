@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from agent.catalogue import (
+    affinity,
     cpu_power,
     deployment,
     energy,
@@ -20,7 +21,9 @@ from agent.catalogue import (
     host,
     links,
     neuron,
+    nic,
     own,
+    rdma,
     requests,
     tcp,
     trace_files,
@@ -28,7 +31,7 @@ from agent.catalogue import (
 from agent.metric import Metric
 
 SECTIONS: tuple[ModuleType, ...] = (
-    gpu, health, links, engine, deployment, trace_files, requests, neuron, groq, energy,
+    gpu, health, links, nic, rdma, affinity, engine, deployment, trace_files, requests, neuron, groq, energy,
     host, tcp, engine_processes, cpu_power, own,
 )  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
@@ -56,4 +59,4 @@ METRICS: dict[str, Metric[Any]] = {name: family[0] for name, family in FAMILIES.
 
 def brief_of(name: str) -> str:
     """Say what the metrics of a name are."""
-    return " ".join(metric.brief for metric in FAMILIES[name])
+    return " ".join(dict.fromkeys(metric.brief for metric in FAMILIES[name]))

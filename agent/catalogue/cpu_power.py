@@ -5,16 +5,17 @@ A module contains its GPUs and its CPU: never add hw.power or hw.energy of hw.ty
 and memory do not overlap. Rails are parts of what is measured already, or not known, and are added to nothing.
 """
 
+from agent.catalogue import gpu
 from agent.host_entities import CpuMeter, MemoryMeter, ModuleMeter, NodePart, PowerMeterInfo, PowerRail
 from agent.metric import Counter, Gauge, Info
 from agent.unit import Unit
 
-CPU_POWER = Gauge("hw.power", Unit.WATTS, CpuMeter, "Power of a CPU socket, averaged by its meter or over an interval.")
-CPU_ENERGY = Counter("hw.energy", Unit.JOULES, CpuMeter, "Energy of a CPU socket since the agent started.")
-MEMORY_POWER = Gauge("hw.power", Unit.WATTS, MemoryMeter, "Power of the memory of a socket.")
-MEMORY_ENERGY = Counter("hw.energy", Unit.JOULES, MemoryMeter, "Energy of the memory of a socket, likewise.")
-MODULE_POWER = Gauge("hw.power", Unit.WATTS, ModuleMeter, "Power of a superchip module with its GPUs and CPU.")
-MODULE_ENERGY = Counter("hw.energy", Unit.JOULES, ModuleMeter, "Energy of a superchip module, likewise.")
+CPU_POWER = gpu.POWER.of(CpuMeter, "Power of a CPU socket, averaged by its meter or over an interval.")
+CPU_ENERGY = gpu.ENERGY.of(CpuMeter, "Energy of a CPU socket since the agent started.")
+MEMORY_POWER = gpu.POWER.of(MemoryMeter, "Power of the memory of a socket.")
+MEMORY_ENERGY = gpu.ENERGY.of(MemoryMeter, "Energy of the memory of a socket, likewise.")
+MODULE_POWER = gpu.POWER.of(ModuleMeter, "Power of a superchip module with its GPUs and CPU.")
+MODULE_ENERGY = gpu.ENERGY.of(ModuleMeter, "Energy of a superchip module, likewise.")
 RAIL_POWER = Gauge(
     "joulespan.rail.power", Unit.WATTS, PowerRail, "Power of a part of a CPU or module, or of an unknown meter."
 )

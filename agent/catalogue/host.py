@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the host does: CPUs, memory, disks, file systems, pressure, temperatures. Of disks only the 16 busiest."""
 
+from agent.catalogue import gpu
 from agent.host_entities import (
     CpuMode,
     Disk,
@@ -105,7 +106,7 @@ FILESYSTEM_USAGE = UpDownCounter(
 )
 FILESYSTEM_LIMIT = UpDownCounter("system.filesystem.limit", Unit.BYTES, Filesystem, "Size of a file system.")
 
-TEMPERATURE = Gauge("hw.temperature", Unit.CELSIUS, HostSensor, "Temperature of a sensor of the host.")
-TEMPERATURE_LIMIT = Gauge(
-    "hw.temperature.limit", Unit.CELSIUS, HostSensorLimit, "Temperature that is critical to what the sensor is on."
+HOST_TEMPERATURE = gpu.TEMPERATURE.of(HostSensor, "Temperature of a sensor of the host.")
+HOST_TEMPERATURE_LIMIT = gpu.TEMPERATURE_LIMIT.of(
+    HostSensorLimit, "Temperature that is critical to what the sensor is on."
 )
