@@ -14,10 +14,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.catalogue.gpu import ENERGY, GPU_INFO, GPU_UTILIZATION, POWER, TEMPERATURE
+from agent.catalogue.gpu import ENERGY, GPU_INFO, GPU_UTILIZATION, POWER, POWER_LIMIT, TEMPERATURE
 from agent.catalogue.health import XID
 from agent.catalogue.requests import REQUEST_DURATION
-from agent.promql import Expr, Regex, absent, increase, now, of, quantile, rate
+from agent.promql import Expr, Not, NotRegex, Regex, Scope, absent, increase, now, of, quantile, rate
 
 Tree: TypeAlias = "str | int | tuple[str, Tree, Tree]"
 OPERATORS: dict[str, tuple[int, Callable[[Any, Any], Expr]]] = {
@@ -141,6 +141,59 @@ def test_an_attribute_that_the_series_do_not_have_is_refused(build_it: Callable[
         build_it()
 
 
+NODES = Scope({"cluster": Regex("$cluster"), "instance": Regex("$instance")})
+MATCHERS = 'cluster=~"$cluster",instance=~"$instance"'
+
+
+def test_a_scope_is_in_every_selector() -> None:
+    assert str(NODES.of(POWER)) == f"hw_power_watts{{{MATCHERS}}}"
+    assert str(NODES.rate(XID, {"xid": "79"}, "5m")) == f'rate(joulespan_gpu_xid_total{{xid="79",{MATCHERS}}}[5m])'
+    assert str(NODES.increase(ENERGY, window="1h")) == f"increase(hw_energy_joules_total{{{MATCHERS}}}[1h])"
+    assert str(NODES.resets(ENERGY, window="1h")) == f"resets(hw_energy_joules_total{{{MATCHERS}}}[1h])"
+    assert str(NODES.absent(POWER)) == f"absent(hw_power_watts{{{MATCHERS}}})"
+    assert str(NODES.recorded("a:b:c", "hw.id")) == f"a:b:c{{{MATCHERS}}}"
+    family = "gen_ai_server_request_duration_seconds"
+    assert str(NODES.quantile(0.5, REQUEST_DURATION, window="5m")) == (
+        f"histogram_quantile(0.5, sum by (le) (rate({family}_bucket{{{MATCHERS}}}[5m])))"
+    )
+    assert str(NODES.observed("count", REQUEST_DURATION, window="5m")) == f"rate({family}_count{{{MATCHERS}}}[5m])"
+
+
+def test_an_empty_scope_adds_nothing() -> None:
+    assert str(Scope().of(POWER)) == str(of(POWER)) == "hw_power_watts"
+
+
+def test_a_scope_narrows_only_the_metrics_that_have_the_attribute() -> None:
+    one = Scope().narrow({"hw.id": Regex("$gpu"), "engine": "a"})
+    assert str(one.of(POWER)) == 'hw_power_watts{hw_id=~"$gpu"}'
+    assert str(one.recorded("a:b:c", "engine")) == 'a:b:c{engine="a"}'
+    assert str(one.of(POWER, {"hw.id": "GPU-1"})) == 'hw_power_watts{hw_id="GPU-1"}'
+
+
+def test_a_scope_takes_any_label_that_prometheus_may_add_and_nothing_else() -> None:
+    assert str(Scope({"datacenter": "x"}).of(POWER).sum("instance")) == (
+        'sum by (instance) (hw_power_watts{datacenter="x"})'
+    )
+    with pytest.raises(ValueError, match=r"`data\.center` is no label name"):
+        Scope({"data.center": "x"})
+
+
+def test_what_must_not_match_is_written_so() -> None:
+    assert str(of(POWER, {"hw.id": Not("a"), "hw.name": NotRegex("b|c")})) == (
+        'hw_power_watts{hw_id!="a",hw_name!~"b|c"}'
+    )
+
+
+def test_series_with_other_attributes_are_compared_on_those_they_share() -> None:
+    used, limit = of(POWER), of(POWER_LIMIT, {"hw.limit_type": "enforced"})
+    text = 'hw_power_watts / on (hw_id) joulespan_gpu_power_limit_watts{hw_limit_type="enforced"}'
+    assert str(used.per(limit, "hw.id")) == text
+    assert str(used.minus(limit, "hw.id", many=True)) == (text.replace("/ on (hw_id)", "- on (hw_id) group_left ()"))
+    assert str(used.where(limit, "hw.id")) == text.replace("/", "and")
+    with pytest.raises(ValueError, match="no attribute `xid`"):
+        used.per(limit, "xid")
+
+
 QUERIES = [
     of(POWER).sum("hw.id") / 1000 > 0.5,
     (of(POWER) - of(POWER).avg("hw.id")) * (of(POWER) + 1) / 2,
@@ -152,6 +205,11 @@ QUERIES = [
     absent(POWER, {"job": "joulespan"}),
     (now() - of(TEMPERATURE)).min("hw.id").equals(-1),
     of(POWER).count("cluster").differs(123456789.25),
+    of(POWER).per(of(POWER_LIMIT, {"hw.limit_type": "enforced"}), "hw.id", "instance").bottomk(3),
+    of(POWER_LIMIT).minus(of(POWER), "hw.id", many=True) > 0,
+    of(POWER, {"hw.id": Not("a"), "hw.name": NotRegex("b|c")}).where(of(POWER_LIMIT), "hw.id"),
+    Scope({"instance": Regex(".*")}).buckets(REQUEST_DURATION, "engine", window="5m"),
+    Scope().observed("sum", REQUEST_DURATION, window="5m").sum() / Scope().resets(ENERGY, window="5m").sum(),
 ]
 
 
