@@ -18,13 +18,15 @@ from agent.catalogue import (
     links,
     neuron,
     own,
+    rack,
     requests,
+    switch,
     trace_files,
 )
 from agent.metric import Metric
 
 SECTIONS: tuple[ModuleType, ...] = (
-    gpu, health, links, engine, deployment, trace_files, requests, neuron, groq, energy, own
+    gpu, health, links, switch, rack, engine, deployment, trace_files, requests, neuron, groq, energy, own
 )  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 
