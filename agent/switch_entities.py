@@ -4,6 +4,7 @@
 from typing import Annotated, NamedTuple, TypeAlias
 
 from agent.entity import Attr
+from agent.network_entities import Nic
 
 SwitchName: TypeAlias = Annotated[str, Attr("switch", "Name of the switch, or its node GUID where it has no name")]
 Port: TypeAlias = Annotated[str, Attr("switch.port", "Port of the switch: interface name, swp1s0, or port number")]
@@ -62,7 +63,7 @@ class SwitchNeighbour(NamedTuple):
 class SwitchLink(NamedTuple):
     """A network interface of this node and the port of a switch that it is connected to."""
 
-    interface: Annotated[str, Attr("network.interface.name", "Name of the interface on this node")]
+    nic: Nic
     switch: SwitchName
     port: Port
     source: Annotated[str, Attr("source", "Whose LLDP tells it: switch, host")]

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from agent.catalogue import (
+    affinity,
     deployment,
     energy,
     engine,
@@ -17,8 +18,10 @@ from agent.catalogue import (
     health,
     links,
     neuron,
+    nic,
     own,
     rack,
+    rdma,
     requests,
     switch,
     trace_files,
@@ -26,7 +29,8 @@ from agent.catalogue import (
 from agent.metric import Metric
 
 SECTIONS: tuple[ModuleType, ...] = (
-    gpu, health, links, switch, rack, engine, deployment, trace_files, requests, neuron, groq, energy, own
+    gpu, health, links, nic, rdma, affinity, switch, rack, engine, deployment, trace_files, requests, neuron, groq,
+    energy, own,
 )  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 

@@ -172,6 +172,4 @@ def _value(rule: SwitchRule, state: str, value: float, cell: float | None) -> fl
 
 
 def _ascending(bounds: Sequence[float]) -> bool:
-    return all(isfinite(bound) for bound in bounds) and all(
-        low < high for low, high in pairwise(bounds)
-    )
+    return all(isfinite(bound) for bound in bounds) and all(low < high for low, high in pairwise(bounds))

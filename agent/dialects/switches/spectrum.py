@@ -129,9 +129,7 @@ SPECTRUM = SwitchTable(
         rule(switch.CLASS_IO, f"{_PORT}tc_tx_octet", labels=_CLASS),
         rule(switch.CLASS_PACKETS, f"{_PORT}tc_tx_frames", labels=_CLASS),
         rule(switch.CLASS_MARKED, f"{_PORT}tc_tx_ecn_marked_tc", labels=_CLASS),
-        rule(
-            switch.CLASS_DISCARDS, f"{_PORT}tc_tx_no_buffer_discard_uc", labels=_CLASS, fixed={"cause": "no_buffer"}
-        ),
+        rule(switch.CLASS_DISCARDS, f"{_PORT}tc_tx_no_buffer_discard_uc", labels=_CLASS, fixed={"cause": "no_buffer"}),
         rule(switch.CLASS_DISCARDS, f"{_PORT}tc_tx_wred_discard", labels=_CLASS, fixed={"cause": "wred"}),
         rule(switch.GROUP_IO, f"{_PORT}pg_rx_octet", labels=_GROUP),
         rule(switch.GROUP_PACKETS, f"{_PORT}pg_rx_frames", labels=_GROUP),
