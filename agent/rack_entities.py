@@ -22,7 +22,7 @@ class DomainGpus(NamedTuple):
     cluster: Cluster
     clique: Clique
     state: Annotated[str, Attr("state", "healthy; degraded: the fabric has a problem with it; missing: of the node's "
-                                        "GPUs, not in this domain")]  # fmt: skip
+                                        "GPUs, in no domain")]  # fmt: skip
 
 
 class DomainProblem(NamedTuple):

@@ -14,13 +14,13 @@ EXPECTED = UpDownCounter(
     "joulespan.rack.gpus.expected",
     Unit.ITEMS,
     Domain,
-    "GPUs of this node that should be in the domain: all that it has or had since the agent started.",
+    "GPUs of this node that should be in the domain: those that are, and those of the node that are in none.",
 )
 COMPLETE = Gauge(
     "joulespan.rack.complete",
     Unit.NONE,
     Domain,
-    "1 while all GPUs of this node are in the domain, in one clique, and the fabric has no problem with them.",
+    "1 while no GPU of this node is missing from the domain, and the fabric has no problem with those in it.",
 )
 PROBLEMS = UpDownCounter(
     "joulespan.rack.problems", Unit.ITEMS, DomainProblem, "GPUs of this node with a problem of the fabric, by problem."
@@ -29,5 +29,5 @@ CLIQUES = Gauge(
     "joulespan.rack.cliques",
     Unit.ITEMS,
     Agent,
-    "Cliques that the GPUs of this node are in; more than one means that the domain is split.",
+    "Cliques that the GPUs of this node are in; more than one means that the domain is split into partitions.",
 )
