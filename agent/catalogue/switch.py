@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Switches that this node hears of: which of their names becomes what is in [switches.md](switches.md)."""
+"""Switches that this node hears of: which of their names becomes what is in [switch-metrics.md](switch-metrics.md)."""
 
 from agent.metric import Counter, Gauge, Histogram, Info, UpDownCounter
 from agent.switch_entities import (

@@ -328,3 +328,20 @@ def test_histograms_of_several_sources_stand_together_and_are_written_ahead_in_t
     families = READ[Format.OPENMETRICS](writer.write(snapshots.current, Format.OPENMETRICS).decode())
     found = [(family.name, {one.labels["engine"] for one in family.samples}) for family in list(families)[1:]]
     assert found == [(metric.prometheus, {"a", "b"}) for metric in (REQUEST_DURATION, TIME_TO_FIRST_TOKEN)]
+
+
+@pytest.mark.parametrize("form", Format)
+def test_a_histogram_whose_sum_is_not_told_has_neither_sum_nor_count(form: Format) -> None:
+    entity = EngineModel("e")
+    snapshots, writer = Snapshots(), PrometheusWriter({})
+    texts = []
+    for total in (None, 2.5, None):
+        told = ENGINE_DURATION.distribution(entity, [1, 2], total, bounds=(0.5,))
+        snapshots.put_samples(Source("engine"), [told], 0)
+        texts.append(writer.write(snapshots.current, form).decode())
+        assert list(READ[form](texts[-1]))
+    assert texts[0] == texts[2]
+    assert 'le="+Inf"} 3\n' in texts[0]
+    assert "_sum" not in texts[0]
+    assert "_count" not in texts[0]
+    assert "_sum" in texts[1]

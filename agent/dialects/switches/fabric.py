@@ -42,7 +42,7 @@ def _ports(word: int) -> Iterator[SwitchRule]:
 def _identity(kind: str) -> Iterator[SwitchRule]:
     """Say of the ports that a counter tells of what they are: every line has it."""
     labels = {"guid": "port_guid", "type": "port_type"}
-    yield rule(switch.PORT_INFO, "PortXmitDataExtended", "PortRcvDataExtended", "phy_received_bits", labels=labels)
+    yield rule(switch.PORT_INFO, "PortXmitDataExtended", "PortRcvDataExtended", labels=labels)
     yield rule(
         switch.INFO,
         "PortXmitDataExtended",

@@ -12,7 +12,7 @@ from agent.otlp.values import Value, value
 
 _NAMES = ("net.host.name", "host.name", "service.instance.id")
 """Attributes of a resource that name a switch; the first is what Cumulus Linux sends."""
-_DELTA = 1
+_DELTA, _CUMULATIVE = 1, 2
 _NO_VALUE = 1
 """Flag of a point that says only that there is no value any more."""
 _LONGEST_NAME = 256
@@ -53,7 +53,9 @@ def points(
         outcomes[Outcome.LEFT_OUT if table.leaves_out(metric.name) else Outcome.UNKNOWN] += len(rows)
         return
     wanted = {label for one in found for label in (*one.rule.labels.values(), *table.labels.values())}
-    delta = getattr(data, "aggregation_temporality", 0) == _DELTA
+    temporality = getattr(data, "aggregation_temporality", 0)
+    # Where a switch says nothing of it, its histograms are deltas, as they are by default, and its sums are not.
+    delta = temporality != _CUMULATIVE if kind == "histogram" else temporality == _DELTA
     for row in rows:
         if row.flags & _NO_VALUE:
             outcomes[Outcome.LEFT_OUT] += 1
@@ -73,7 +75,7 @@ def _point(
 ) -> Iterator[Number | Buckets]:
     attributes = _attributes(row, wanted)
     if kind in {"gauge", "sum"}:
-        return reader.numbers(name, attributes, _number(row), time, delta=delta and kind == "sum")
+        return reader.numbers(name, attributes, _number(row), time, delta=delta)
     if kind == "histogram":
         total = row.sum if row.HasField("sum") else None
         counts, bounds = row.bucket_counts, row.explicit_bounds
