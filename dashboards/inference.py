@@ -69,7 +69,7 @@ def _now(scope: Scope) -> Line:
         ),
         stat("First token p95", requests.TIME_TO_FIRST_TOKEN, Query(first_token(scope, 0.95)), empty=_NO_SPANS),
         stat(
-            "Per output token p95",
+            "Per token p95",
             requests.TIME_PER_OUTPUT_TOKEN,
             Query(_either(scope, requests.TIME_PER_OUTPUT_TOKEN, engine.TIME_PER_OUTPUT_TOKEN)),
             empty=_NO_SPANS,
@@ -118,7 +118,7 @@ def _table(scope: Scope) -> Line:
         table(
             "Engines",
             (own.ENGINE_UP, engine.REQUESTS_RUNNING, engine.KV_CACHE_UTILIZATION, engine.TOKENS),
-            {NODE: Key("Node", to("node", instance="{Node}")), "engine": Key("Engine")},
+            {NODE: Key("Node", to("node", instance="{Node}"), 150), "engine": Key("Engine", width=140)},
             *engine_columns(scope, NODE, "engine"),
             sort="Waiting",
             empty="no engine is known.",
@@ -126,10 +126,10 @@ def _table(scope: Scope) -> Line:
         graph(
             "Requests by how they ended",
             requests.REQUEST_FINISHED,
-            Query(scope.rate(requests.REQUEST_FINISHED).sum("finish_reason"), "{finish_reason}"),
+            Query(scope.rate(requests.REQUEST_FINISHED).sum("engine", "finish_reason"), "{engine} {finish_reason}"),
             look=Look(low=0),
             draw=Draw(stack=True),
-            note="Without a name where the engine's spans do not say.",
+            note="Without a reason where the engine's spans do not say.",
             empty=_NO_SPANS,
             rate=True,
         ),

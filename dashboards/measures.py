@@ -14,6 +14,8 @@ from dashboards.tables import Column
 NODE, GPU, MODEL, KIND = "instance", "hw.name", "gen_ai.request.model", "gen_ai.token.type"
 SENSOR, LIMIT, WAY, STATE = "hw.sensor_location", "hw.limit_type", "network.io.direction", "hw.state"
 DAY = 86400
+STEADY = "5m"
+"""Window of energy per token: energy counts while a request runs, its tokens when it ends. The rules take it too."""
 
 HEALTH = Look(
     texts={"0": ("ok", GREEN), "1": ("degraded", ORANGE), "2": ("failed", RED)},
@@ -67,8 +69,8 @@ def power_share(scope: Scope, *by: str) -> Expr:
 
 def joules_per_token(scope: Scope, *by: str, kind: str = "output", phase: str = "") -> Expr:
     """Divide the energy of requests by their tokens; without a phase it is all their energy."""
-    joules = scope.rate(energy.ENERGY_ATTRIBUTED, {"phase": phase} if phase else None).sum(*by)
-    return joules / (scope.rate(requests.REQUEST_TOKENS, {KIND: kind}).sum(*by) > 0)
+    joules = scope.rate(energy.ENERGY_ATTRIBUTED, {"phase": phase} if phase else None, STEADY).sum(*by)
+    return joules / (scope.rate(requests.REQUEST_TOKENS, {KIND: kind}, STEADY).sum(*by) > 0)
 
 
 def share_of_energy(scope: Scope, part: str, *by: str) -> Expr:
@@ -83,9 +85,11 @@ def held_down(scope: Scope, *by: str) -> Expr:
 
 
 def output(scope: Scope, *by: str) -> Expr:
-    """Count the tokens that engines generate per second, by their own word or else by their spans."""
-    where = {KIND: "output"}
-    return scope.rate(engine.TOKENS, where).sum(*by) | scope.rate(requests.REQUEST_TOKENS, where).sum(*by)
+    """Count the tokens that engines generate per second, by an engine's own word or, where it has none, its spans."""
+    one = (NODE, "engine")
+    itself = scope.rate(engine.TOKENS, {KIND: "output"})
+    spans = scope.rate(requests.REQUEST_TOKENS, {KIND: "output"}).sum(*one, MODEL)
+    return (itself.sum(*one, MODEL) | spans.unless(itself.sum(*one), *one)).sum(*by)
 
 
 def links_down(scope: Scope) -> Expr:
@@ -102,7 +106,7 @@ def engine_columns(scope: Scope, *by: str) -> tuple[Column, ...]:
         Column("KV cache", scope.of(engine.KV_CACHE_UTILIZATION).max(*by), FULL, "gauge"),
         Column("Prefix hits", prefix_hits(scope, *by), SHARE),
         Column("Output", output(scope, *by), Look(unit="si:tok/s")),
-        Column("First token p95", first_token(scope, 0.95, *by), Look(unit="s")),
+        Column("TTFT p95", first_token(scope, 0.95, *by), Look(unit="s")),
         Column("Per token", joules_per_token(scope, *by), PER_TOKEN),
     )
 

@@ -76,13 +76,13 @@ def _now(scope: Scope) -> Line:
             empty="no engine tells of itself, and none sends spans.",
         ),
         stat(
-            "Energy per output token",
+            "Energy per token",
             energy.ENERGY_ATTRIBUTED,
             Query(joules_per_token(scope)),
             look=PER_TOKEN,
             empty="no request has finished, or engines send no spans.",
         ),
-        stat("Idle share of energy", energy.ENERGY_IDLE, Query(share_of_energy(scope, "idle")), look=IDLE),
+        stat("Idle energy", energy.ENERGY_IDLE, Query(share_of_energy(scope, "idle")), look=IDLE),
     )
 
 
@@ -95,7 +95,7 @@ def _gpus(scope: Scope) -> Line:
         table(
             "GPUs",
             (health.STATUS, gpu.GPU_UTILIZATION, gpu.SM_ACTIVE, gpu.POWER, gpu.TEMPERATURE_MARGIN),
-            {GPU: Key("GPU", _TO_GPU), "hw.model": Key("Model")},
+            {GPU: Key("GPU", _TO_GPU), "hw.model": Key("Model", width=180)},
             Column("Model of", scope.of(gpu.GPU_INFO).max(GPU, "hw.model"), Look(), hidden=True),
             Column("Health", health_of(scope).max(GPU), HEALTH, "fill"),
             Column("Utilization", busy, SHARE, "gauge"),
@@ -144,7 +144,7 @@ def _strain(scope: Scope) -> Line:
             "Time for which clocks were held down",
             gpu.THROTTLE_DURATION,
             Query(held_down(scope, GPU), _NAME),
-            look=SHARE,
+            look=Look(low=0),
             note="By heat, power brake or for reliability; the power limit is not among these.",
             rate=True,
         ),
@@ -178,7 +178,7 @@ def _events(scope: Scope) -> Line:
         table(
             "What collects",
             (own.COLLECTOR_SUCCESS, own.COLLECTOR_DURATION, own.COLLECTOR_FAILURES),
-            {"collector": Key("Collector")},
+            {"collector": Key("Collector", width=130)},
             Column(
                 "Works",
                 scope.of(own.COLLECTOR_SUCCESS).min("collector"),
@@ -199,7 +199,7 @@ def _engines(scope: Scope) -> Line:
         table(
             "Engines",
             (own.ENGINE_UP, engine.REQUESTS_RUNNING, engine.KV_CACHE_UTILIZATION, engine.TOKENS),
-            {"engine": Key("Engine", _TO_ENGINE)},
+            {"engine": Key("Engine", _TO_ENGINE, 140)},
             *engine_columns(scope, "engine"),
             empty="no engine is known on this node.",
         ),

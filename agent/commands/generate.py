@@ -12,6 +12,7 @@ import alerts
 import dashboards
 from agent.catalogue import SECTIONS, metrics
 from agent.commands.engine_tables import engine_tables
+from agent.commands.switch_tables import switch_tables
 from agent.errors import ConfigError
 from agent.metric import Histogram, Metric
 from agent.promql import Scope
@@ -52,7 +53,11 @@ def generate(wanted: Wanted, *, check: bool) -> int:
 def files(rules: alerts.Options | None = None) -> Mapping[str, str]:
     """Make every generated file of a checkout: path below its root to text."""
     rules = rules or alerts.Options()
-    pages = {"docs/metrics.md": metrics_page(), "docs/engine-metrics.md": engine_tables()}
+    pages = {
+        "docs/metrics.md": metrics_page(),
+        "docs/engine-metrics.md": engine_tables(),
+        "docs/switch-metrics.md": switch_tables(),
+    }
     return {**pages, **alerts.documents(rules), **dashboards.documents(rules.scope, dcgm=True)}
 
 
