@@ -33,7 +33,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* uid 0 where the kubelet's socket or a folder of the host asks for it. */}}
 {{- define "joulespan-root" -}}
-{{- if or .Values.podResources.enabled .Values.state.hostPath -}}true{{- end -}}
+{{- if or .Values.podResources.enabled .Values.podLogs.enabled .Values.state.hostPath -}}true{{- end -}}
 {{- end -}}
 
 {{/* The configuration: what the user gives, and over it what follows from other values. */}}
