@@ -36,11 +36,11 @@ class Rates(NamedTuple):
     prometheus_memory_per_series: float = 6.0 * 1024
     victoria_bytes_per_sample: float = 0.5
     victoria_memory_per_series: float = 1.5 * 1024
-    span_bytes: float = 1500.0
+    span_bytes: float = 1200.0
     """Of an annotated request span, as OTLP."""
-    stored_span: float = 0.25
+    stored_span: float = 0.16
     """Of that, after compression in blocks."""
-    row_bytes: float = 60.0
+    row_bytes: float = 47.0
     """Of a request's record in a column store, compressed."""
 
 
