@@ -131,4 +131,6 @@ def _open(node: Node) -> Read:
     return RdmaReader(node, SysRdmaPorts(node.root)).read
 
 
-COLLECTOR = NodeCollector("rdma", _open, history=frozenset({RDMA_IO, RDMA_ECN_MARKED, RDMA_CNP, RDMA_RETRANSMITS}))
+COLLECTOR = NodeCollector(
+    "rdma", _open, history=frozenset({RDMA_INFO, RDMA_IO, RDMA_ECN_MARKED, RDMA_CNP, RDMA_RETRANSMITS})
+)
