@@ -178,6 +178,35 @@ class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
     interval: Duration = Duration(10)
 
 
+class HostCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the host does. With `detail` also of each CPU; patterns are of names of disks."""
+
+    interval: Duration = Duration(5)
+    detail: bool = False
+
+
+class TemperatureCollector(HostCollector, frozen=True, kw_only=True):
+    """Temperature sensors of the host. With `detail` also of each core; patterns are of names of chips."""
+
+    interval: Duration = Duration(10)
+
+
+class TcpCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the kernel counts of TCP. There are no names in it for patterns."""
+
+    interval: Duration = Duration(2)
+
+
+class EngineProcessCollector(NodeSettings, frozen=True, kw_only=True):
+    """What engines' processes and control groups use. Patterns are of names of engines."""
+
+    interval: Duration = Duration(5)
+
+
+class PowerCollector(NodeSettings, frozen=True, kw_only=True):
+    """Power meters of CPUs, memory and modules. Patterns are of what meters call themselves."""
+
+
 class EngineCollectors(Section, frozen=True, kw_only=True):
     """How engines are found, and how often their own metrics are scraped.
 
@@ -215,6 +244,11 @@ class Collectors(Section, frozen=True, kw_only=True):
     ethtool: EthtoolCollector = msgspec.field(default_factory=EthtoolCollector)
     rdma: RdmaCollector = msgspec.field(default_factory=RdmaCollector)
     affinity: AffinityCollector = msgspec.field(default_factory=AffinityCollector)
+    host: HostCollector = msgspec.field(default_factory=HostCollector)
+    temperatures: TemperatureCollector = msgspec.field(default_factory=TemperatureCollector)
+    tcp: TcpCollector = msgspec.field(default_factory=TcpCollector)
+    engine_processes: EngineProcessCollector = msgspec.field(default_factory=EngineProcessCollector)
+    cpu_power: PowerCollector = msgspec.field(default_factory=PowerCollector)
     neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
     groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 
