@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from agent.errors import Unavailable
 from agent.system.sysfs import failure
 
+_DIGITS = 20
 _CHUNK = 64 * 1024
 _MOST = 4 << 20
 """/proc/stat of 512 CPUs with all their interrupts is half a MiB."""
@@ -31,6 +32,11 @@ def whole(path: str, most: int = _MOST) -> bytes:
     return b"".join(parts)
 
 
+def is_number(word: bytes) -> bool:
+    """Say whether this is a whole number of at most 64 bits, without a sign."""
+    return len(word) <= _DIGITS and word.isdigit()
+
+
 def named_numbers(table: bytes) -> dict[str, int]:
     """Read lines of a name and a whole number: /proc/vmstat, cpu.stat; and in kB, as bytes: /proc/meminfo.
 
@@ -39,7 +45,7 @@ def named_numbers(table: bytes) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in table.splitlines():
         words = line.split()
-        if len(words) in (2, 3) and words[1].isdigit():
+        if len(words) in (2, 3) and is_number(words[1]):
             scale = 1024 if words[2:] == [b"kB"] else 1
             found[words[0].rstrip(b":").decode("utf-8", "replace")] = int(words[1]) * scale
     return found
