@@ -179,7 +179,7 @@ class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
 
 
 class HostCollector(NodeSettings, frozen=True, kw_only=True):
-    """What the host does. With `detail` also of each CPU; patterns are of names of disks."""
+    """What the host does. With `detail` also of each CPU, and operations of disks; patterns are of names of disks."""
 
     interval: Duration = Duration(5)
     detail: bool = False
