@@ -146,11 +146,65 @@ class EnergyCollector(Section, frozen=True, kw_only=True):
     interval: Duration = Duration(0.1)
 
 
-class NicCollectors(Section, frozen=True, kw_only=True):
-    """Which network interfaces are read."""
+class NodeSettings(Section, frozen=True, kw_only=True):
+    """A collector of the node: how often it reads, and which of what it finds, by patterns of names with * and ?.
 
+    Without `include` it reads what is usual for it.
+    """
+
+    enabled: bool = True
+    interval: Duration = Duration(1)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+
+class NicCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the kernel counts of network interfaces."""
+
+
+class EthtoolCollector(NodeSettings, frozen=True, kw_only=True):
+    """What drivers and firmware count of network interfaces: a longer call, under a lock of the kernel's."""
+
+    interval: Duration = Duration(2)
+
+
+class RdmaCollector(NodeSettings, frozen=True, kw_only=True):
+    """What RDMA devices count."""
+
+
+class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
+    """Which NICs are near which GPUs."""
+
+    interval: Duration = Duration(10)
+
+
+class HostCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the host does. With `detail` also of each CPU, and operations of disks; patterns are of names of disks."""
+
+    interval: Duration = Duration(5)
+    detail: bool = False
+
+
+class TemperatureCollector(HostCollector, frozen=True, kw_only=True):
+    """Temperature sensors of the host. With `detail` also of each core; patterns are of names of chips."""
+
+    interval: Duration = Duration(10)
+
+
+class TcpCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the kernel counts of TCP. There are no names in it for patterns."""
+
+    interval: Duration = Duration(2)
+
+
+class EngineProcessCollector(NodeSettings, frozen=True, kw_only=True):
+    """What engines' processes and control groups use. Patterns are of names of engines."""
+
+    interval: Duration = Duration(5)
+
+
+class PowerCollector(NodeSettings, frozen=True, kw_only=True):
+    """Power meters of CPUs, memory and modules. Patterns are of what meters call themselves."""
 
 
 class EngineCollectors(Section, frozen=True, kw_only=True):
@@ -186,7 +240,15 @@ class Collectors(Section, frozen=True, kw_only=True):
     gpu: GpuCollectors = msgspec.field(default_factory=GpuCollectors)
     energy: EnergyCollector = msgspec.field(default_factory=EnergyCollector)
     engines: EngineCollectors = msgspec.field(default_factory=EngineCollectors)
-    nic: NicCollectors = msgspec.field(default_factory=NicCollectors)
+    nic: NicCollector = msgspec.field(default_factory=NicCollector)
+    ethtool: EthtoolCollector = msgspec.field(default_factory=EthtoolCollector)
+    rdma: RdmaCollector = msgspec.field(default_factory=RdmaCollector)
+    affinity: AffinityCollector = msgspec.field(default_factory=AffinityCollector)
+    host: HostCollector = msgspec.field(default_factory=HostCollector)
+    temperatures: TemperatureCollector = msgspec.field(default_factory=TemperatureCollector)
+    tcp: TcpCollector = msgspec.field(default_factory=TcpCollector)
+    engine_processes: EngineProcessCollector = msgspec.field(default_factory=EngineProcessCollector)
+    cpu_power: PowerCollector = msgspec.field(default_factory=PowerCollector)
     neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
     groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 

@@ -10,6 +10,7 @@ from agent.entity import Attr, Entity, attributes_of
 from agent.unit import Unit
 
 E = TypeVar("E", bound=Entity)
+F = TypeVar("F", bound=Entity)
 _MEMO = 4096
 
 
@@ -114,9 +115,17 @@ class Metric(Generic[E]):
 class Gauge(Metric[E]):
     """A value that goes up and down and whose sum over entities means nothing by itself."""
 
+    def of(self, entity: type[F], brief: str = "") -> "Gauge[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return Gauge(self.name, self.unit, entity, brief or self.brief)
+
 
 class UpDownCounter(Metric[E]):
     """A value that goes up and down and can be added up over entities."""
+
+    def of(self, entity: type[F], brief: str = "") -> "UpDownCounter[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return UpDownCounter(self.name, self.unit, entity, brief or self.brief)
 
 
 class Info(Metric[E]):
@@ -132,6 +141,10 @@ class Counter(Metric[E]):
 
     prometheus_type = "counter"
     monotonic = True
+
+    def of(self, entity: type[F], brief: str = "") -> "Counter[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return Counter(self.name, self.unit, entity, brief or self.brief)
 
 
 class Histogram(Metric[E]):
