@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from agent.system.memory import give_back
 from tests.fuzz.host_files import Tabulating
 from tests.fuzz.lines import Parsing
+from tests.fuzz.nodes import Plugging
 from tests.fuzz.otlp import MOST, Taking, corpus
 from tests.fuzz.pages import Reading
 from tests.fuzz.recordings import Replaying
@@ -26,7 +27,15 @@ from tests.receivers.serving import serving
 _GROWTH = 48 << 20
 """Bytes of memory that a run may take beyond its first fifth."""
 _ROUND = 50
-_SHARES = {"taking": 0.35, "sending": 0.25, "reading": 0.15, "parsing": 0.07, "tabulating": 0.03, "replaying": 0.15}
+_SHARES = {
+    "taking": 0.3,
+    "sending": 0.2,
+    "reading": 0.15,
+    "parsing": 0.07,
+    "tabulating": 0.03,
+    "plugging": 0.1,
+    "replaying": 0.15,
+}
 """Shares of the time, not of the cases: one over a socket takes longer."""
 
 
@@ -61,6 +70,7 @@ def main() -> int:
         sending = Sending(Random(seed + 1), bodies, served)
         reading = Reading(Random(seed + 2))
         parsing = Parsing(Random(seed + 3))
+        plugging = Plugging(Random(seed + 6))
         replaying = Replaying(Random(seed + 4), bodies)
         tabulating = Tabulating(Random(seed + 5))
         targets: dict[str, Target] = {
@@ -69,6 +79,7 @@ def main() -> int:
             "reading": reading,
             "parsing": parsing,
             "tabulating": tabulating,
+            "plugging": plugging,
             "replaying": replaying,
         }
         try:
@@ -83,6 +94,7 @@ def main() -> int:
             return 1
         finally:
             sending.close()
+            plugging.close()
     print(f"lines of recordings: read {replaying.whole}, torn {replaying.torn}")
     print(
         f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}, "
