@@ -8,6 +8,8 @@ from pathlib import Path
 from agent.catalogue.engine import ITERATIONS
 from agent.clock import NS, Clock
 from agent.collectors.node import Node, NodeCollector, Read, discover
+from agent.collectors.overhead import NAME as OVERHEAD
+from agent.collectors.overhead import HostOverhead
 from agent.commands.receiving import Receiving
 from agent.config import Config, NodeSettings
 from agent.requests import Request
@@ -40,6 +42,7 @@ class Feeding:
         self._snapshots = snapshots
         self._timeline = timeline
         self._clock = clock
+        self._overhead(config)
         self._passes(config, snapshots, timeline)
         self._requests(config)
         self._neuron(config)
@@ -73,6 +76,11 @@ class Feeding:
     ) -> Read:
         node = Node(settings, self._clock, lambda: self._snapshots.current, failed, simulated_since=simulated_since)
         return collector.open(node)
+
+    def _overhead(self, config: Config) -> None:
+        if config.collectors.cpu_power.enabled:
+            overhead = HostOverhead(self._snapshots, self._timeline, self._clock, config.attribution.lateness)
+            self.collectors.append(HostCollector(OVERHEAD, _PERIOD, overhead.read))
 
     def _passes(self, config: Config, snapshots: Snapshots, timeline: Timeline) -> None:
         patterns = {engine.name: engine.forward_pass_files for engine in config.engines if engine.forward_pass_files}
