@@ -20,12 +20,13 @@ from tests.fuzz.otlp import MOST, Taking, corpus
 from tests.fuzz.pages import Reading
 from tests.fuzz.recordings import Replaying
 from tests.fuzz.sockets import Sending
+from tests.fuzz.switches import Telling
 from tests.receivers.serving import serving
 
 _GROWTH = 48 << 20
 """Bytes of memory that a run may take beyond its first fifth."""
 _ROUND = 50
-_SHARES = {"taking": 0.35, "sending": 0.25, "reading": 0.15, "parsing": 0.1, "replaying": 0.15}
+_SHARES = {"taking": 0.3, "sending": 0.2, "reading": 0.15, "parsing": 0.1, "replaying": 0.15, "telling": 0.1}
 """Shares of the time, not of the cases: one over a socket takes longer."""
 
 
@@ -61,12 +62,14 @@ def main() -> int:
         reading = Reading(Random(seed + 2))
         parsing = Parsing(Random(seed + 3))
         replaying = Replaying(Random(seed + 4), bodies)
+        telling = Telling(Random(seed + 5))
         targets: dict[str, Target] = {
             "taking": taking,
             "sending": sending,
             "reading": reading,
             "parsing": parsing,
             "replaying": replaying,
+            "telling": telling,
         }
         try:
             if arguments.repeat:
@@ -85,6 +88,7 @@ def main() -> int:
         f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}, "
         f"samples read {reading.samples}; the servers still answer"
     )
+    print(f"points of switches: {telling.points}")
     print(f"lines: read {parsing.read}, refused {parsing.refused}")
     return 0
 

@@ -111,8 +111,9 @@ def test_what_lldpcli_says_is_read() -> None:
         LldpNeighbour("eth0", None, None, None)
     ]
     assert parse(b"{}") == []
-    with pytest.raises(Unavailable):
-        parse(b"{")
+    for broken in (b"{", b"", b'"\xff"', b"[" * 100_000):
+        with pytest.raises(Unavailable):
+            parse(broken)
 
 
 def test_the_command_is_bounded_and_its_failure_is_told(tmp_path: Path) -> None:
