@@ -174,9 +174,9 @@ class RdmaCollector(NodeSettings, frozen=True, kw_only=True):
 
 
 class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
-    """Which NICs are near which GPUs. Changes when somebody plugs."""
+    """Which NICs are near which GPUs."""
 
-    interval: Duration = Duration(30)
+    interval: Duration = Duration(10)
 
 
 class LldpCollector(NodeSettings, frozen=True, kw_only=True):

@@ -34,7 +34,9 @@ def told(*command: str) -> str:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make install-tools")
 def test_promtool_finds_nothing_wrong() -> None:
-    assert told("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES).count("SUCCESS") == len(RULE_FILES)
+    assert told("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES).count("SUCCESS") == len(
+        RULE_FILES
+    )
 
 
 def vmalert() -> str | None:
