@@ -182,7 +182,7 @@ class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
 class LldpCollector(NodeSettings, frozen=True, kw_only=True):
     """Which switch ports the node's interfaces are connected to. `command` asks the host's LLDP daemon, if there is."""
 
-    interval: Duration = Duration(30)
+    interval: Duration = Duration(5)
     command: tuple[str, ...] = ("lldpcli", "-f", "json0", "show", "neighbors")
 
 
