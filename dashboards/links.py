@@ -135,15 +135,15 @@ def _nvlink_errors(scope: Scope) -> Line:
 
 def _each(scope: Scope) -> Line:
     keys = (NODE, GPU, "link")
-    busiest = scope.rate(links.NVLINK_IO).sum(*keys).topk(20)
+    busiest = scope.rate(links.NVLINK_IO).sum(*keys).max(NODE, GPU)
     return line(
         9,
         graph(
-            "Busiest links",
+            "Busiest link of each GPU",
             links.NVLINK_IO,
-            Query(busiest, f"{_NAME} link {{link}}"),
+            Query(busiest, _NAME),
             look=Look(low=0),
-            note="The 20 with most traffic, both ways.",
+            note="Both ways. Links of a GPU that differ much point to one that is down or slow.",
             empty="collectors.gpu.detail is off, or there are no NVLinks.",
             rate=True,
         ),
@@ -198,7 +198,7 @@ def _cliques(scope: Scope) -> Line:
         table(
             "Cliques",
             (gpu.FABRIC_INFO, FABRIC_HEALTH),
-            {"fabric.cluster_uuid": Key("Fabric"), "fabric.clique": Key("Clique")},
+            {"fabric.cluster_uuid": Key("Fabric", width=290), "fabric.clique": Key("Clique")},
             Column("GPUs", member.count(*keys), Look(unit="short")),
             Column("Nodes", member.count(*keys, NODE).count(*keys), Look(unit="short")),
             Column("GPUs with problems", broken.sum(*keys), _BAD, "text"),
