@@ -68,10 +68,7 @@ def _storage(scope: Scope) -> Line:
         graph(
             "Disks",
             host.DISK_IO,
-            Query(
-                scope.rate(host.DISK_IO).sum("system.device", "disk.io.direction"),
-                "{system.device} {disk.io.direction}",
-            ),
+            Query(disks, "{system.device} {disk.io.direction}"),
             look=Look(low=0),
             empty="this host has no disks that are told.",
             rate=True,

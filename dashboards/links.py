@@ -60,7 +60,13 @@ def _now(scope: Scope) -> Line:
             look=_BAD,
             empty=_NO_FABRIC,
         ),
-        stat("PCIe links narrowed", links.PCIE_WIDTH, Query(slower, instant=True), look=_BAD),
+        stat(
+            "PCIe links narrowed",
+            (links.PCIE_WIDTH, links.PCIE_WIDTH_LIMIT),
+            Query(slower, instant=True),
+            look=_BAD,
+            note="How many have fewer lanes than they could.",
+        ),
         stat(
             "PCIe replays in 1 h",
             links.PCIE_REPLAYS,
