@@ -24,7 +24,12 @@ WRITTEN = sorted(
     and not any(part.startswith(".") or part in {"build", "mock_nvml"} for part in path.relative_to(ROOT).parts)
 )
 NAMES = {name for metric in METRICS.values() for name in (metric.name, metric.prometheus)}
-NAMES |= {f"{one.prometheus}_bucket" for one in METRICS.values() if isinstance(one, Histogram)}
+NAMES |= {
+    f"{one.prometheus}_{part}"
+    for one in METRICS.values()
+    if isinstance(one, Histogram)
+    for part in ("bucket", "count", "sum")
+}
 ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in metric.attributes}
 SPAN_ATTRIBUTES = (*annotation.ATTRIBUTES, *energy_annotation.ATTRIBUTES)
 KNOWN = NAMES | ATTRIBUTES | set(SPAN_ATTRIBUTES) | {label_name(attribute) for attribute in ATTRIBUTES}
