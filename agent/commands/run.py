@@ -267,6 +267,8 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("web", old.web, new.web),
             ("receivers", old.receivers, new.receivers),
             ("engines", old.engines, new.engines),
+            ("switches", old.switches, new.switches),
+            ("collectors.switches", old.collectors.switches, new.collectors.switches),
             ("collectors.engines", old.collectors.engines, new.collectors.engines),
             *((f"collectors.{name}", getattr(old.collectors, name), getattr(new.collectors, name)) for name in _node()),
             ("collectors.neuron", old.collectors.neuron, new.collectors.neuron),
