@@ -3,6 +3,7 @@
 
 import math
 import re
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -146,11 +147,49 @@ class EnergyCollector(Section, frozen=True, kw_only=True):
     interval: Duration = Duration(0.1)
 
 
-class NicCollectors(Section, frozen=True, kw_only=True):
-    """Which network interfaces are read."""
+class NodeSettings(Section, frozen=True, kw_only=True):
+    """A collector of the node: how often it reads, and which of what it finds, by patterns of names with * and ?.
 
+    Without `include` it reads what is usual for it.
+    """
+
+    enabled: bool = True
+    interval: Duration = Duration(1)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+
+class NicCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the kernel counts of network interfaces."""
+
+
+class EthtoolCollector(NodeSettings, frozen=True, kw_only=True):
+    """What drivers and firmware count of network interfaces: a longer call, under a lock of the kernel's."""
+
+    interval: Duration = Duration(2)
+
+
+class RdmaCollector(NodeSettings, frozen=True, kw_only=True):
+    """What RDMA devices count."""
+
+
+class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
+    """Which NICs are near which GPUs. Changes when somebody plugs."""
+
+    interval: Duration = Duration(30)
+
+
+class LldpCollector(NodeSettings, frozen=True, kw_only=True):
+    """Which switch ports the node's interfaces are connected to. `command` asks the host's LLDP daemon, if there is."""
+
+    interval: Duration = Duration(30)
+    command: tuple[str, ...] = ("lldpcli", "-f", "json0", "show", "neighbors")
+
+
+class RackCollector(NodeSettings, frozen=True, kw_only=True):
+    """The node's place in its rack, and its part in the NVLink domain."""
+
+    interval: Duration = Duration(5)
 
 
 class EngineCollectors(Section, frozen=True, kw_only=True):
@@ -180,13 +219,27 @@ class GroqCollector(Section, frozen=True, kw_only=True):
     interval: Duration = Duration(60)
 
 
+class SwitchCollector(Section, frozen=True, kw_only=True):
+    """How much is kept of what switches tell, and how the pages of `switches` are got."""
+
+    max_series: int = 20_000
+    timeout: Duration = Duration(10)
+    max_page: Size = Size(32 << 20)
+
+
 class Collectors(Section, frozen=True, kw_only=True):
     """What is read on this machine."""
 
     gpu: GpuCollectors = msgspec.field(default_factory=GpuCollectors)
     energy: EnergyCollector = msgspec.field(default_factory=EnergyCollector)
     engines: EngineCollectors = msgspec.field(default_factory=EngineCollectors)
-    nic: NicCollectors = msgspec.field(default_factory=NicCollectors)
+    nic: NicCollector = msgspec.field(default_factory=NicCollector)
+    ethtool: EthtoolCollector = msgspec.field(default_factory=EthtoolCollector)
+    rdma: RdmaCollector = msgspec.field(default_factory=RdmaCollector)
+    affinity: AffinityCollector = msgspec.field(default_factory=AffinityCollector)
+    lldp: LldpCollector = msgspec.field(default_factory=LldpCollector)
+    rack: RackCollector = msgspec.field(default_factory=RackCollector)
+    switches: SwitchCollector = msgspec.field(default_factory=SwitchCollector)
     neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
     groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 
@@ -203,6 +256,20 @@ class Engine(Section, frozen=True, kw_only=True):
     gpus: tuple[str | int, ...] = ()
     forward_pass_files: tuple[str, ...] = ()
     request_trace_files: tuple[str, ...] = ()
+
+
+class SwitchPage(Section, frozen=True, kw_only=True):
+    """A page of metrics that tells of switches: of NMX-T or NMX-M (nvlink) or of UFM Telemetry (infiniband).
+
+    `include` are patterns of node GUIDs, with * and ?; all without any. `data_unit` is what its data counters count by.
+    """
+
+    name: str
+    metrics_url: PageUrl
+    kind: Literal["nvlink", "infiniband"]
+    interval: Duration = Duration(30)
+    include: tuple[str, ...] = ()
+    data_unit: Literal["words", "bytes"] = "words"
 
 
 class Requests(Section, frozen=True, kw_only=True):
@@ -278,6 +345,7 @@ class Config(Section, frozen=True, kw_only=True):
     receivers: Receivers = msgspec.field(default_factory=Receivers)
     collectors: Collectors = msgspec.field(default_factory=Collectors)
     engines: tuple[Engine, ...] = ()
+    switches: tuple[SwitchPage, ...] = ()
     requests: Requests = msgspec.field(default_factory=Requests)
     attribution: Attribution = msgspec.field(default_factory=Attribution)
     exporters: Exporters = msgspec.field(default_factory=Exporters)

@@ -10,6 +10,7 @@ from agent.entity import Attr, Entity, attributes_of
 from agent.unit import Unit
 
 E = TypeVar("E", bound=Entity)
+F = TypeVar("F", bound=Entity)
 _MEMO = 4096
 
 
@@ -44,13 +45,14 @@ class Distribution(NamedTuple):
     """What a series of a histogram observed since its source began: cumulative in time.
 
     `counts` are per bucket and not added up, the last is that of infinity, so there is one more than it has buckets;
-    `total` is the sum of what was observed, in the metric's unit; there is an exemplar or None per bucket. `bounds`
-    are the upper bounds of its buckets where the source chose them, None where they are the metric's.
+    `total` is the sum of what was observed, in the metric's unit, None where its source does not tell it; there is an
+    exemplar or None per bucket. `bounds` are the upper bounds of its buckets where the source chose them, None where
+    they are the metric's.
     """
 
     series: Series
     counts: Sequence[int]
-    total: float
+    total: float | None
     exemplars: Sequence[Exemplar | None]
     bounds: tuple[float, ...] | None = None
 
@@ -114,9 +116,17 @@ class Metric(Generic[E]):
 class Gauge(Metric[E]):
     """A value that goes up and down and whose sum over entities means nothing by itself."""
 
+    def of(self, entity: type[F], brief: str = "") -> "Gauge[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return Gauge(self.name, self.unit, entity, brief or self.brief)
+
 
 class UpDownCounter(Metric[E]):
     """A value that goes up and down and can be added up over entities."""
+
+    def of(self, entity: type[F], brief: str = "") -> "UpDownCounter[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return UpDownCounter(self.name, self.unit, entity, brief or self.brief)
 
 
 class Info(Metric[E]):
@@ -132,6 +142,10 @@ class Counter(Metric[E]):
 
     prometheus_type = "counter"
     monotonic = True
+
+    def of(self, entity: type[F], brief: str = "") -> "Counter[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return Counter(self.name, self.unit, entity, brief or self.brief)
 
 
 class Histogram(Metric[E]):
@@ -151,7 +165,7 @@ class Histogram(Metric[E]):
         self,
         entity: E,
         counts: Sequence[int],
-        total: float,
+        total: float | None,
         exemplars: Sequence[Exemplar | None] = (),
         bounds: tuple[float, ...] | None = None,
     ) -> Distribution:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+from agent.catalogue import FAMILIES
 from agent.metric import Counter, Gauge, Histogram, Info, Metric, UpDownCounter, label_name
 
 RATE_INTERVAL = "$__rate_interval"
@@ -335,11 +336,18 @@ class Scope:
             _known(attribute, known)
         kept = {attribute: value for attribute, value in self.attributes.items() if attribute in known}
         asked = where or {}
-        matchers = _matchers({**asked, **kept, **self.labels, **asked})
+        matchers = _matchers({**_hardware(metric), **asked, **kept, **self.labels, **asked})
         return f"{name}{{{matchers}}}" if matchers else name
 
     def _of(self, metric: Metric[Any]) -> frozenset[str]:
         return SCRAPE | {attribute.name for attribute in metric.attributes} | set(self.labels)
+
+
+def _hardware(metric: Metric[Any]) -> dict[str, str]:
+    """Name the hardware of a metric that shares its name with those of other hardware: they may overlap."""
+    if len(FAMILIES.get(metric.name, ())) > 1:
+        return {attribute.name: attribute.brief for attribute in metric.attributes if attribute.name == "hw.type"}
+    return {}
 
 
 _EVERYTHING = Scope()

@@ -40,6 +40,13 @@ class Unit(Enum):
     LANES = ("{lane}", "", "short")
     BLOCKS = ("{block}", "", "short")
     OPERATIONS = ("{operation}", "", "short")
+    CPUS = ("{cpu}", "", "short")
+    THREADS = ("{thread}", "", "short")
+    PROCESSES = ("{process}", "", "short")
+    FAULTS = ("{fault}", "", "short")
+    CONNECTIONS = ("{connection}", "", "short")
+    SEGMENTS = ("{segment}", "", "short")
+    TICKS = ("{tick}", "", "short")
 
     @property
     def ucum(self) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 
 from agent.catalogue.own import BUILD_INFO
 from agent.promql import Regex, Scope
-from dashboards import agent, fleet, gpu
+from dashboards import agent, energy, fleet, gpu, inference, links, node
 from dashboards.page import document
 
 CHOSEN = {label: Regex(f"${label}") for label in ("cluster", "job", "instance")}
 """The labels that the user of a dashboard chooses values of."""
-PAGES = (fleet.page, gpu.page, agent.page)
+PAGES = (fleet.page, node.page, gpu.page, links.page, inference.page, energy.page, agent.page)
 
 
 def documents(scope: Scope, *, dcgm: bool) -> Mapping[str, str]:  # noqa: ARG001 - that page is to come

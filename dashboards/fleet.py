@@ -72,14 +72,14 @@ def _now(scope: Scope) -> Line:
         stat("Power", gpu.POWER, Query(scope.of(gpu.POWER).sum()), note="Of all boards together."),
         stat("Power of the limit", gpu.POWER_LIMIT, Query(power_share(scope)), look=POWER_SHARE),
         stat(
-            "Energy per output token",
+            "Energy per token",
             (energy.ENERGY_ATTRIBUTED, requests.REQUEST_TOKENS),
             Query(joules_per_token(scope)),
             look=PER_TOKEN,
             note="All energy of requests, prefill too, divided by the tokens they generated.",
             empty="no request has finished, or engines send no spans.",
         ),
-        stat("Idle share of energy", energy.ENERGY_IDLE, Query(share_of_energy(scope, "idle")), look=IDLE),
+        stat("Idle energy", energy.ENERGY_IDLE, Query(share_of_energy(scope, "idle")), look=IDLE),
     )
 
 
@@ -100,11 +100,11 @@ def _trouble(scope: Scope) -> Line:
         ("Fabric problems", scope.of(health.FABRIC_HEALTH).sum(*keys) > 0, _FOUND),
     ]
     return line(
-        8,
+        6,
         table(
             "GPUs that need somebody",
             (health.STATUS, health.XID_LAST_SEEN, health.RECOVERY_ACTION, health.HW_ERRORS, health.REMAP_PENDING),
-            {NODE: Key("Node", _TO_NODE), GPU: Key("GPU", _TO_GPU)},
+            {NODE: Key("Node", _TO_NODE, 180), GPU: Key("GPU", _TO_GPU)},
             *[Column(title, expr, look, "fill") for title, expr, look in columns],
             sort="Health",
             note="A GPU is here while anything of this is not as it should be.",
@@ -124,7 +124,7 @@ def _nodes(scope: Scope) -> Line:
         Column("SM activity", scope.of(gpu.SM_ACTIVE).avg(NODE), SHARE, "gauge"),
         Column("Memory", scope.of(gpu.MEMORY_UTILIZATION).avg(NODE), FULL, "gauge"),
         Column("Least margin", scope.of(gpu.TEMPERATURE_MARGIN).min(NODE), MARGIN, "text"),
-        Column("Clocks held down", held_down(scope, NODE), HELD, "text"),
+        Column("Held down", held_down(scope, NODE), HELD, "text"),
         Column("Output tokens", output(scope, NODE), Look(unit="si:tok/s")),
         Column("Per token", joules_per_token(scope, NODE), PER_TOKEN),
         Column("Idle", share_of_energy(scope, "idle", NODE), IDLE, "text"),
@@ -134,7 +134,7 @@ def _nodes(scope: Scope) -> Line:
         table(
             "Nodes",
             (health.NODE_GPUS, gpu.POWER, gpu.SM_ACTIVE, gpu.TEMPERATURE_MARGIN, energy.ENERGY_ATTRIBUTED),
-            {NODE: Key("Node", _TO_NODE)},
+            {NODE: Key("Node", _TO_NODE, 180)},
             *columns,
             sort="Power",
         ),
@@ -197,7 +197,7 @@ def _grid(scope: Scope) -> Line:
 
 
 def _worst(scope: Scope) -> Line:
-    keys = {NODE: Key("Node", _TO_NODE), GPU: Key("GPU", _TO_GPU)}
+    keys = {NODE: Key("Node", _TO_NODE, 180), GPU: Key("GPU", _TO_GPU)}
     watts = scope.rate(energy.ENERGY_IDLE).sum(NODE, GPU).topk(10)
     cool = scope.of(gpu.TEMPERATURE_MARGIN).min(NODE, GPU).bottomk(10)
     held = held_down(scope, NODE, GPU).topk(10)

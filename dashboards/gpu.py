@@ -3,7 +3,7 @@
 
 from agent.catalogue import energy, gpu, health
 from agent.promql import Not, Regex, Scope, now
-from dashboards.grafana import ANY_IS_NOTED, GREEN, GREY, ORANGE, RED, Draw, Look, Query, Step
+from dashboards.grafana import ANY_IS_NOTED, GREEN, ORANGE, RED, Draw, Look, Query, Step
 from dashboards.measures import (
     DAY,
     FULL,
@@ -33,7 +33,7 @@ _NAME = "{hw.name}"
 _NOTICED = 0.01
 """Share of time from which on it is worth a line that clocks were held down."""
 _GPM = "GPM is read from Hopper on, and not of GPUs that are split into MIG instances."
-_YES = Look(texts={"0": ("no", GREY), "1": ("yes", ORANGE)}, steps=(Step(GREY), Step(ORANGE, 1)))
+_YES = Look(texts={"0": ("no", GREEN), "1": ("yes", ORANGE)}, steps=(Step(GREEN), Step(ORANGE, 1)))
 
 
 def page(scope: Scope) -> Dashboard:
@@ -147,7 +147,7 @@ def _clocks(scope: Scope) -> Line:
             "Time for which clocks were held down",
             gpu.THROTTLE_DURATION,
             Query(held, "{hw.name} {reason}"),
-            look=SHARE,
+            look=Look(low=0),
             note="power_cap is usual under full load; thermal reasons, power_brake and hw_slowdown are not.",
             empty="nothing held the clocks down.",
             rate=True,

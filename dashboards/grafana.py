@@ -78,6 +78,7 @@ class Draw(NamedTuple):
 
     stack: bool = False
     bars: bool = False
+    log: bool = False
     legend: str = "list"
     overrides: Sequence[Mapping[str, Any]] = ()
 

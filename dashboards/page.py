@@ -145,7 +145,7 @@ def _laid_out(rows: Sequence[Row]) -> Iterator[Any]:
         number_ += 1
         heading = g.RowPanel(title=row.title, id=number_, collapsed=row.closed, gridPos=g.GridPos(1, _WIDTH, 0, y))
         y += 1
-        placed = []
+        below, placed = y, []
         for one in row.lines:
             x = 0
             widths = one.widths or (_WIDTH // len(one.panels),) * len(one.panels)
@@ -157,7 +157,8 @@ def _laid_out(rows: Sequence[Row]) -> Iterator[Any]:
             assert x == _WIDTH, f"{row.title}: a line is {x} wide"
             y += one.height
         if row.closed:
-            heading.panels = placed
+            # Grafana makes room for them when the row is opened.
+            heading.panels, y = placed, below
             yield heading
         else:
             yield from (heading, *placed)

@@ -42,7 +42,7 @@ def graph(
         for target, line in zip(made, lines, strict=True)
         if line.dashed
     ]
-    filled = 60 if draw.stack or draw.bars else 8
+    filled = 60 if draw.stack or draw.bars else 0
     return Panel(
         "timeseries",
         {
@@ -61,6 +61,7 @@ def graph(
                 "drawStyle": "bars" if draw.bars else "line",
                 "fillOpacity": filled,
                 "lineWidth": 0 if draw.bars else 1,
+                "scaleDistribution": {"log": 10, "type": "log"} if draw.log else {"type": "linear"},
                 "showPoints": "never",
                 "spanNulls": False,
                 "stacking": {"mode": "normal" if draw.stack else "none", "group": "A"},
@@ -151,6 +152,7 @@ def heatmap(
         {
             "calculate": False,
             "cellGap": 1,
+            "cellValues": {"unit": "cps"},
             "color": {
                 "exponent": 0.5,
                 "fill": "dark-orange",
@@ -169,7 +171,7 @@ def heatmap(
             "yAxis": {"axisPlacement": "left", "reverse": False, "unit": about.unit.grafana},
         },
         Field(
-            Look(unit="cps"),
+            Look(unit=about.unit.grafana),
             custom={"hideFrom": _HIDDEN, "scaleDistribution": {"type": "linear"}},
             empty=empty,
         ),

@@ -13,7 +13,12 @@ _OPTIONS = {
     "footer": {"countRows": False, "fields": "", "reducer": ["sum"], "show": False},
     "showHeader": True,
 }
-_CELL = {"plain": "auto", "text": "color-text", "fill": "color-background", "gauge": "gauge"}
+_CELL = {
+    "plain": {"type": "auto"},
+    "text": {"type": "color-text"},
+    "fill": {"mode": "basic", "type": "color-background"},
+    "gauge": {"mode": "basic", "type": "gauge", "valueDisplayMode": "text"},
+}
 
 
 class Column(NamedTuple):
@@ -24,13 +29,19 @@ class Column(NamedTuple):
     look: Look
     cell: str = "plain"
     """plain, text or fill (coloured), gauge."""
+    hidden: bool = False
+    """For a query that is there for its attributes."""
 
 
 class Key(NamedTuple):
-    """An attribute that rows are told apart by, or that comes along; `link` leads to another dashboard."""
+    """An attribute that rows are told apart by, or that comes along; `link` leads to another dashboard.
+
+    `width` is in pixels, for what would be cut off where columns share the table alike.
+    """
 
     title: str
     link: str = ""
+    width: int = 0
 
 
 def table(
@@ -47,6 +58,7 @@ def table(
     names = {f"Value #{target.refId}": column.title for target, column in zip(targets(lines), columns, strict=True)}
     if len(columns) == 1:
         names = {"Value": columns[0].title}
+    hidden = [name for name, column in zip(names, columns, strict=True) if column.hidden]
     renamed = {**{label_name(attribute): key.title for attribute, key in keys.items()}, **names}
     return Panel(
         "table",
@@ -55,7 +67,7 @@ def table(
             Look(),
             custom={"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "inspect": False},
             empty=empty,
-            overrides=[*_links(keys), *map(_column, columns)],
+            overrides=[*_keys(keys), *[_column(column) for column in columns if not column.hidden]],
         ),
         title=title,
         description=described(about, note, empty),
@@ -65,7 +77,7 @@ def table(
             {
                 "id": "organize",
                 "options": {
-                    "excludeByName": {"Time": True},
+                    "excludeByName": {"Time": True, **dict.fromkeys(hidden, True)},
                     "includeByName": {},
                     "indexByName": {name: index for index, name in enumerate(renamed)},
                     "renameByName": renamed,
@@ -85,11 +97,19 @@ def matrix(title: str, about: Metric[Any], expr: Expr, rows: str, columns: str, 
             look,
             custom={
                 "align": "center",
-                "cellOptions": {"type": "color-background"},
+                "cellOptions": _CELL["fill"],
                 "filterable": False,
                 "inspect": False,
             },
-            overrides=[override("name", f"{row}\\{column}", displayName="Node", custom__cellOptions={"type": "auto"})],
+            overrides=[
+                override(
+                    "name",
+                    f"{row}\\{column}",
+                    displayName="Node",
+                    custom__cellOptions=_CELL["plain"],
+                    custom__width=180,
+                )
+            ],
         ),
         title=title,
         description=described((about,), note, ""),
@@ -106,12 +126,13 @@ def matrix(title: str, about: Metric[Any], expr: Expr, rows: str, columns: str, 
 def _column(column: Column) -> dict[str, Any]:
     """Write how a column looks; a value that is not set is left to the table."""
     found = {key: value for key, value in look_json(column.look).items() if value not in (None, [])}
-    return override("name", column.title, custom__cellOptions={"type": _CELL[column.cell]}, **found)
+    return override("name", column.title, custom__cellOptions=_CELL[column.cell], **found)
 
 
-def _links(keys: Mapping[str, Key]) -> list[dict[str, Any]]:
-    return [
-        override("name", key.title, links=[{"targetBlank": False, "title": f"Open {key.title}", "url": key.link}])
-        for key in keys.values()
-        if key.link
-    ]
+def _keys(keys: Mapping[str, Key]) -> list[dict[str, Any]]:
+    made = []
+    for key in keys.values():
+        link = {"targetBlank": False, "title": f"Open {key.title}", "url": key.link}
+        properties = {"links": [link] if key.link else None, "custom__width": key.width or None}
+        made.append(override("name", key.title, **{name: value for name, value in properties.items() if value}))
+    return [one for one in made if one["properties"]]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 from prometheus_client.utils import floatToGoString
 
-from agent.catalogue import METRICS
+from agent.catalogue import METRICS, brief_of
 from agent.clock import NS
 from agent.entity import attributes
 from agent.metric import Counter, Distribution, Exemplar, Metric, Series, label_name
@@ -80,10 +80,10 @@ class PrometheusWriter:
         self.prepare(snapshot)
         families = self._families(form)
         parts = [_TARGET_HEADERS[form], self._target]
-        for metric in METRICS.values():
-            if metric in families:
+        for name, metric in METRICS.items():
+            if name in families:
                 parts.append(self._headers[form, metric])
-                parts += families[metric]
+                parts += families[name]
         parts.append(more.encode("utf-8", "replace"))
         if form is Format.OPENMETRICS:
             parts.append(b"# EOF\n")
@@ -93,16 +93,16 @@ class PrometheusWriter:
         """Write what changed since the last time, so that a scrape has only to join."""
         self._kept = {source: self._keep(source, batch) for source, batch in snapshot.batches.items()}
 
-    def _families(self, form: Format) -> dict[Metric[Any], list[bytes]]:
-        families: dict[Metric[Any], list[bytes]] = {}
+    def _families(self, form: Format) -> dict[str, list[bytes]]:
+        families: dict[str, list[bytes]] = {}
         for kept in self._kept.values():
             for metric, text in kept.texts:
-                if metric in families:
-                    families[metric].append(text)
+                if metric.name in families:
+                    families[metric.name].append(text)
                 else:
-                    families[metric] = [text]
+                    families[metric.name] = [text]
             for series, histogram in kept.histograms.items():
-                families.setdefault(series.metric, []).append(histogram.text(form))
+                families.setdefault(series.metric.name, []).append(histogram.text(form))
         return families
 
     def _keep(self, source: Source, batch: Batch) -> _Kept:
@@ -121,12 +121,17 @@ class PrometheusWriter:
         for one in distributions:
             kept = before.get(one.series)
             if kept is None or kept.distribution is not one:
-                same = kept is not None and kept.distribution.buckets == one.buckets
+                same = kept is not None and _alike(kept.distribution, one)
                 kept = _Histogram(one, kept.template if kept is not None and same else _template(one), {})
                 for form in self._asked:
                     kept.text(form)
             found[one.series] = kept
         return found
+
+
+def _alike(then: Distribution, now: Distribution) -> bool:
+    """Tell whether two have the same lines."""
+    return then.buckets == now.buckets and (then.total is None) == (now.total is None)
 
 
 def _runs(series: tuple[Series, ...]) -> list[_Run]:
@@ -159,13 +164,17 @@ def _texts(runs: Sequence[_Run], values: Sequence[float | None]) -> list[tuple[M
 
 
 def _template(distribution: Distribution) -> bytes:
-    """Write the lines of a histogram: a place for the count and the exemplar of each bucket, the sum and the count."""
+    """Write the lines of a histogram: a place for the count and the exemplar of each bucket, the sum and the count.
+
+    Without a sum there is no count either: OpenMetrics has both or none.
+    """
     metric, entity = distribution.series
     name, pairs = metric.prometheus, [(label_name(name), value) for name, value in attributes(entity)]
     bounds = [*map(floatToGoString, distribution.buckets), "+Inf"]
     buckets = [f"{name}_bucket{_labels([*pairs, ('le', bound)])}".replace("%", "%%") + " %d%b\n" for bound in bounds]
     labels = _labels(pairs).replace("%", "%%")
-    return "".join([*buckets, f"{name}_sum{labels} %b\n{name}_count{labels} %d\n"]).encode("utf-8", "replace")
+    sums = [] if distribution.total is None else [f"{name}_sum{labels} %b\n{name}_count{labels} %d\n"]
+    return "".join([*buckets, *sums]).encode("utf-8", "replace")
 
 
 def _histogram_text(template: bytes, distribution: Distribution, form: Format) -> bytes:
@@ -173,7 +182,8 @@ def _histogram_text(template: bytes, distribution: Distribution, form: Format) -
     told = map(_exemplar, exemplars) if form is Format.OPENMETRICS else [b""] * len(counts)
     up_to = list(accumulate(counts))
     numbers = [one for pair in zip(up_to, told, strict=True) for one in pair]
-    return template % (*numbers, _number(float(total)), up_to[-1])
+    sums = () if total is None else (_number(float(total)), up_to[-1])
+    return template % (*numbers, *sums)
 
 
 def _exemplar(exemplar: Exemplar | None) -> bytes:
@@ -205,7 +215,7 @@ def escape(value: str) -> str:
 
 def _header(metric: Metric[Any], form: Format) -> bytes:
     """Write HELP and TYPE. OpenMetrics names a counter's family without _total, escapes quotes, and has UNIT."""
-    name, brief = metric.prometheus, metric.brief.replace("\\", "\\\\").replace("\n", "\\n")
+    name, brief = metric.prometheus, brief_of(metric.name).replace("\\", "\\\\").replace("\n", "\\n")
     if form is Format.TEXT:
         return f"# HELP {name} {brief}\n# TYPE {name} {metric.prometheus_type}\n".encode()
     family = name.removesuffix("_total") if isinstance(metric, Counter) else name

@@ -14,7 +14,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.catalogue.gpu import ENERGY, GPU_INFO, GPU_UTILIZATION, POWER, POWER_LIMIT, TEMPERATURE
+from agent.catalogue.cpu_power import MODULE_ENERGY
+from agent.catalogue.energy import ENERGY_IDLE as ENERGY
+from agent.catalogue.gpu import GPU_INFO, GPU_UTILIZATION, POWER_LIMIT, TEMPERATURE
+from agent.catalogue.gpu import POWER as BOARD_POWER
+from agent.catalogue.gpu import POWER_MODULE as POWER
 from agent.catalogue.health import XID
 from agent.catalogue.requests import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
 from agent.promql import Expr, Not, NotRegex, Regex, Scope, absent, increase, now, of, quantile, rate
@@ -36,7 +40,7 @@ OPERATORS: dict[str, tuple[int, Callable[[Any, Any], Expr]]] = {
     "or": (1, operator.or_),
 }
 """Binding as Prometheus documents it, the strongest highest; all of these are left-associative."""
-LEAVES = ("hw_power_watts", "hw_energy_joules_total", "up")
+LEAVES = ("joulespan_gpu_power_module_watts", "joulespan_energy_idle_joules_total", "up")
 TREES: st.SearchStrategy[Tree] = st.recursive(
     st.sampled_from(LEAVES),
     lambda inner: (
@@ -94,24 +98,27 @@ def test_parentheses_stand_only_where_they_are_needed() -> None:
     [(1, "1"), (0.05, "0.05"), (1.5e9, "1500000000"), (123456789, "123456789"), (-2, "-2"), (1e-9, "1e-09")],
 )
 def test_a_number_keeps_all_its_digits(number: float, text: str) -> None:
-    assert str(of(POWER) > number) == f"hw_power_watts > {text}"
+    assert str(of(POWER) > number) == f"joulespan_gpu_power_module_watts > {text}"
 
 
 @given(st.floats(allow_nan=False))
 def test_any_number_is_read_back_as_itself(number: float) -> None:
-    assert float(str(of(POWER) + number).removeprefix("hw_power_watts + ")) == number
+    assert float(str(of(POWER) + number).removeprefix("joulespan_gpu_power_module_watts + ")) == number
 
 
 def test_a_selector_writes_attributes_as_labels() -> None:
     assert str(of(GPU_UTILIZATION, {"hw.gpu.task": "general"})) == 'hw_gpu_utilization_ratio{hw_gpu_task="general"}'
     assert str(rate(XID, {"xid": Regex("48|79")}, "5m")) == 'rate(joulespan_gpu_xid_total{xid=~"48|79"}[5m])'
-    assert str(increase(ENERGY).sum("hw.id")) == "sum by (hw_id) (increase(hw_energy_joules_total[$__rate_interval]))"
-    assert str(absent(POWER, {"job": "node"})) == 'absent(hw_power_watts{job="node"})'
+    assert (
+        str(increase(ENERGY).sum("hw.id"))
+        == "sum by (hw_id) (increase(joulespan_energy_idle_joules_total[$__rate_interval]))"
+    )
+    assert str(absent(POWER, {"job": "node"})) == 'absent(joulespan_gpu_power_module_watts{job="node"})'
 
 
 def test_a_label_value_is_escaped() -> None:
     selected = str(of(POWER, {"hw.name": 'a"b\\c\nd', "hw.id": Regex(r"GPU-\d+")}))
-    assert selected == r'hw_power_watts{hw_name="a\"b\\c\nd",hw_id=~"GPU-\\d+"}'
+    assert selected == r'joulespan_gpu_power_module_watts{hw_name="a\"b\\c\nd",hw_id=~"GPU-\\d+"}'
 
 
 def test_only_a_counter_has_a_rate() -> None:
@@ -146,11 +153,11 @@ MATCHERS = 'cluster=~"$cluster",instance=~"$instance"'
 
 
 def test_a_scope_is_in_every_selector() -> None:
-    assert str(NODES.of(POWER)) == f"hw_power_watts{{{MATCHERS}}}"
+    assert str(NODES.of(POWER)) == f"joulespan_gpu_power_module_watts{{{MATCHERS}}}"
     assert str(NODES.rate(XID, {"xid": "79"}, "5m")) == f'rate(joulespan_gpu_xid_total{{xid="79",{MATCHERS}}}[5m])'
-    assert str(NODES.increase(ENERGY, window="1h")) == f"increase(hw_energy_joules_total{{{MATCHERS}}}[1h])"
-    assert str(NODES.resets(ENERGY, window="1h")) == f"resets(hw_energy_joules_total{{{MATCHERS}}}[1h])"
-    assert str(NODES.absent(POWER)) == f"absent(hw_power_watts{{{MATCHERS}}})"
+    assert str(NODES.increase(ENERGY, window="1h")) == f"increase(joulespan_energy_idle_joules_total{{{MATCHERS}}}[1h])"
+    assert str(NODES.resets(ENERGY, window="1h")) == f"resets(joulespan_energy_idle_joules_total{{{MATCHERS}}}[1h])"
+    assert str(NODES.absent(POWER)) == f"absent(joulespan_gpu_power_module_watts{{{MATCHERS}}})"
     assert str(NODES.recorded("a:b:c", "hw.id")) == f"a:b:c{{{MATCHERS}}}"
     family = "gen_ai_server_request_duration_seconds"
     assert str(NODES.quantile(0.5, REQUEST_DURATION, window="5m")) == (
@@ -161,24 +168,27 @@ def test_a_scope_is_in_every_selector() -> None:
 
 def test_several_metrics_are_selected_by_their_names() -> None:
     both = NODES.narrow({"hw.id": "a"}).any(POWER, ENERGY)
-    assert str(both) == f'{{__name__=~"hw_power_watts|hw_energy_joules_total",hw_id="a",{MATCHERS}}}'
+    assert (
+        str(both)
+        == f'{{__name__=~"joulespan_gpu_power_module_watts|joulespan_energy_idle_joules_total",hw_id="a",{MATCHERS}}}'
+    )
     assert "hw.limit_type" not in Scope().any(POWER, POWER_LIMIT).attributes
 
 
 def test_an_empty_scope_adds_nothing() -> None:
-    assert str(Scope().of(POWER)) == str(of(POWER)) == "hw_power_watts"
+    assert str(Scope().of(POWER)) == str(of(POWER)) == "joulespan_gpu_power_module_watts"
 
 
 def test_a_scope_narrows_only_the_metrics_that_have_the_attribute() -> None:
     one = Scope().narrow({"hw.id": Regex("$gpu"), "engine": "a"})
-    assert str(one.of(POWER)) == 'hw_power_watts{hw_id=~"$gpu"}'
+    assert str(one.of(POWER)) == 'joulespan_gpu_power_module_watts{hw_id=~"$gpu"}'
     assert str(one.recorded("a:b:c", "engine")) == 'a:b:c{engine="a"}'
-    assert str(one.of(POWER, {"hw.id": "GPU-1"})) == 'hw_power_watts{hw_id="GPU-1"}'
+    assert str(one.of(POWER, {"hw.id": "GPU-1"})) == 'joulespan_gpu_power_module_watts{hw_id="GPU-1"}'
 
 
 def test_a_scope_takes_any_label_that_prometheus_may_add_and_nothing_else() -> None:
     assert str(Scope({"datacenter": "x"}).of(POWER).sum("instance")) == (
-        'sum by (instance) (hw_power_watts{datacenter="x"})'
+        'sum by (instance) (joulespan_gpu_power_module_watts{datacenter="x"})'
     )
     with pytest.raises(ValueError, match=r"`data\.center` is no label name"):
         Scope({"data.center": "x"})
@@ -186,13 +196,13 @@ def test_a_scope_takes_any_label_that_prometheus_may_add_and_nothing_else() -> N
 
 def test_what_must_not_match_is_written_so() -> None:
     assert str(of(POWER, {"hw.id": Not("a"), "hw.name": NotRegex("b|c")})) == (
-        'hw_power_watts{hw_id!="a",hw_name!~"b|c"}'
+        'joulespan_gpu_power_module_watts{hw_id!="a",hw_name!~"b|c"}'
     )
 
 
 def test_series_with_other_attributes_are_compared_on_those_they_share() -> None:
     used, limit = of(POWER), of(POWER_LIMIT, {"hw.limit_type": "enforced"})
-    text = 'hw_power_watts / on (hw_id) joulespan_gpu_power_limit_watts{hw_limit_type="enforced"}'
+    text = 'joulespan_gpu_power_module_watts / on (hw_id) joulespan_gpu_power_limit_watts{hw_limit_type="enforced"}'
     assert str(used.per(limit, "hw.id")) == text
     assert str(used.minus(limit, "hw.id", many=True)) == (text.replace("/ on (hw_id)", "- on (hw_id) group_left ()"))
     assert str(used.where(limit, "hw.id")) == text.replace("/", "and")
@@ -229,14 +239,23 @@ def test_prometheus_takes_what_is_built(tmp_path: Path) -> None:
     assert f"{len(QUERIES)} rules found" in done.stdout
 
 
+def test_a_metric_that_shares_its_name_selects_its_own_kind_of_hardware() -> None:
+    assert str(of(BOARD_POWER)) == 'hw_power_watts{hw_type="gpu"}'
+    assert str(rate(MODULE_ENERGY).sum()) == 'sum(rate(hw_energy_joules_total{hw_type="module"}[$__rate_interval]))'
+    assert str(of(BOARD_POWER, {"hw.type": Regex("gpu|cpu")})) == 'hw_power_watts{hw_type=~"gpu|cpu"}'
+
+
 def test_what_is_stored_can_be_looked_at_over_a_window_and_as_it_was() -> None:
     power = NODES.of(POWER)
-    assert str(power.over("max", "1h")) == f"max_over_time(hw_power_watts{{{MATCHERS}}}[1h])"
-    assert str(power.ago("1w")) == f"hw_power_watts{{{MATCHERS}}} offset 1w"
-    assert str(power.ago("1w").over("avg", "6h")) == f"avg_over_time(hw_power_watts{{{MATCHERS}}}[6h] offset 1w)"
-    assert str(power.slope("15m")) == f"deriv(hw_power_watts{{{MATCHERS}}}[15m])"
+    assert str(power.over("max", "1h")) == f"max_over_time(joulespan_gpu_power_module_watts{{{MATCHERS}}}[1h])"
+    assert str(power.ago("1w")) == f"joulespan_gpu_power_module_watts{{{MATCHERS}}} offset 1w"
+    assert (
+        str(power.ago("1w").over("avg", "6h"))
+        == f"avg_over_time(joulespan_gpu_power_module_watts{{{MATCHERS}}}[6h] offset 1w)"
+    )
+    assert str(power.slope("15m")) == f"deriv(joulespan_gpu_power_module_watts{{{MATCHERS}}}[15m])"
     assert str(Scope().recorded("a:b:c").ago("1w").over("avg", "1h")) == "avg_over_time(a:b:c[1h] offset 1w)"
-    assert str(power.ago("1h") + power.slope("5m").sum("hw.id")).startswith("hw_power_watts")
+    assert str(power.ago("1h") + power.slope("5m").sum("hw.id")).startswith("joulespan_gpu_power_module_watts")
     with pytest.raises(ValueError, match="no attribute `xid`"):
         power.over("max", "1h").sum("xid")
 

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is read beside the GPUs and the spans, put together as configured: engines' pages, files, a command, an API."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from agent.catalogue.engine import ITERATIONS
 from agent.clock import NS, Clock
+from agent.collectors.node import Node, NodeCollector, Read, discover
+from agent.collectors.switches import NAME as SWITCHES
+from agent.collectors.switches import Switches
 from agent.commands.receiving import Receiving
-from agent.config import Config
+from agent.config import Config, NodeSettings
 from agent.requests import Request
 from agent.scheduler import HostCollector
 from agent.scraping.collector import COLLECTOR, EngineCollector
@@ -17,6 +21,7 @@ from agent.service import Pusher
 from agent.snapshot import Snapshots, Source
 from agent.system.machine import LocalMachine
 from agent.timeline import Timeline
+from agent.workers import Job, Workers
 
 _PERIOD = 1.0
 _SLOW = 5.0
@@ -38,6 +43,8 @@ class Feeding:
         self._snapshots = snapshots
         self._timeline = timeline
         self._clock = clock
+        self._switches = Switches(snapshots, clock, threading.Lock, config.collectors.switches.max_series)
+        self._listen(config)
         self._passes(config, snapshots, timeline)
         self._requests(config)
         self._neuron(config)
@@ -49,7 +56,41 @@ class Feeding:
         search = Search(LocalMachine(), self._config.engines, receiving.feeds, self._clock, discover=settings.discover)
         collector = EngineCollector(settings, search, self._snapshots, self._timeline, self._clock)
         receiving.engines = collector.served
+        receiving.switches = self._switches.take
         return collector
+
+    def node(self, simulated_since: int | None = None) -> Workers:
+        """Make what reads the node, as far as it is switched on; in the demo, of the node that is simulated."""
+        jobs = []
+        for collector in discover():
+            settings: NodeSettings = getattr(self._config.collectors, collector.name)
+            if settings.enabled:
+                jobs.append(
+                    Job(collector, settings.interval, partial(self._open, collector, settings, simulated_since))
+                )
+        return Workers(jobs, self._snapshots, self._timeline, self._clock)
+
+    def _open(
+        self,
+        collector: NodeCollector,
+        settings: NodeSettings,
+        simulated_since: int | None,
+        failed: Callable[[Exception], None],
+    ) -> Read:
+        node = Node(settings, self._clock, lambda: self._snapshots.current, failed, simulated_since=simulated_since)
+        return collector.open(node)
+
+    def _listen(self, config: Config) -> None:
+        """Hear of switches: over OTLP always, on pages where some are configured."""
+        switches, settings = self._switches, config.collectors.switches
+        self.collectors.append(HostCollector(SWITCHES, _PERIOD, switches.read))
+        if not config.switches:
+            return
+        from agent.scraping.switches import SwitchPages  # noqa: PLC0415 - only what is configured
+
+        pages = SwitchPages(config.switches, settings, switches, self._clock)
+        self.parts.append(pages)
+        self.collectors.append(HostCollector("switch_pages", _SLOW, pages.samples))
 
     def _passes(self, config: Config, snapshots: Snapshots, timeline: Timeline) -> None:
         patterns = {engine.name: engine.forward_pass_files for engine in config.engines if engine.forward_pass_files}

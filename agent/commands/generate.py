@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.catalogue import SECTIONS, metrics
 from agent.commands.engine_tables import engine_tables
+from agent.commands.switch_tables import switch_tables
 from agent.metric import Histogram, Metric
 from agent.promql import Scope
 from alerts.recording import GROUPS, rules_file
@@ -33,7 +34,11 @@ def generate(root: Path, *, check: bool) -> int:
 def files() -> Mapping[str, str]:
     """Make every generated file: path below the root of the checkout to text."""
     recording = {f"alerts/rules/{group.name}.yaml": rules_file(group) for group in GROUPS}
-    pages = {"docs/metrics.md": metrics_page(), "docs/engine-metrics.md": engine_tables()}
+    pages = {
+        "docs/metrics.md": metrics_page(),
+        "docs/engine-metrics.md": engine_tables(),
+        "docs/switch-metrics.md": switch_tables(),
+    }
     return {**pages, **recording, **documents(Scope(), dcgm=True)}
 
 

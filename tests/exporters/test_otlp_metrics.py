@@ -13,11 +13,15 @@ from pathlib import Path
 
 import grpc
 import pytest
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from opentelemetry.sdk.metrics import export as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
 from agent.catalogue.gpu import CLOCK
@@ -445,3 +449,14 @@ def test_an_interval_that_is_no_number_is_named_and_not_used(caplog: pytest.LogC
     environ = {"OTEL_METRIC_EXPORT_INTERVAL": "15s"}
     OtlpMetrics(OtlpSettings(endpoint="http://127.0.0.1:1"), RESOURCE, FakeClock(), lambda: EMPTY, environ)
     assert says(caplog) == ["WARNING OTEL_METRIC_EXPORT_INTERVAL: '15s' is no number of milliseconds, using 15 s"]
+
+
+def test_a_sum_that_is_not_told_is_not_sent() -> None:
+    node = Node([])
+    told = ENGINE_DURATION.distribution(EngineModel("a"), [1, 2], None, bounds=(1.0,))
+    (point,) = [otlp_sdk._histogram(one) for one in Observer(node.clock).push(node.say(told)).histograms()]
+    metric = sdk.Metric("m", "", "s", sdk.Histogram([point], sdk.AggregationTemporality.CUMULATIVE))
+    scoped = sdk.ScopeMetrics(InstrumentationScope("joulespan"), [metric], "")
+    encoded = encode_metrics(sdk.MetricsData([sdk.ResourceMetrics(Resource({}), [scoped], "")]))
+    (sent,) = encoded.resource_metrics[0].scope_metrics[0].metrics[0].histogram.data_points
+    assert (sent.count, list(sent.bucket_counts), sent.HasField("sum")) == (3, [1, 2], False)
