@@ -16,6 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,9 +97,10 @@ class Prometheus:
             raise Refused(f"{json.load(error).get('error')}: {parameters}") from error
 
     def up(self) -> bool:
-        """Whether it answers."""
+        """Whether it has started."""
         try:
-            return isinstance(self.ask("query", query="up")["result"], list)
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as answer:
+                return bool(answer.status == HTTPStatus.OK)
         except OSError:
             return False
 
@@ -132,7 +134,10 @@ def stack(folder: Path) -> Iterator[Stack]:
         scraped = parts.enter_context(_prometheus("prometheus", folder / "scraped", agents, free_port(), started))
         pushed = None
         if sink is not None:
-            pushed = parts.enter_context(_prometheus(str(TOOLS / "prometheus"), folder / "pushed", {}, sink, started))
+            newer = str(TOOLS / "prometheus")
+            # Nobody tells of a pushed series that it has ended: it is over when it is not pushed again.
+            more = ["--query.lookback-delta=15s"]
+            pushed = parts.enter_context(_prometheus(newer, folder / "pushed", {}, sink, started, more))
         until(lambda: time.time() > started + ROUND, 2 * ROUND)
         yield Stack(scraped, pushed, missing, agents)
 
@@ -160,7 +165,12 @@ def _agent(name: str, folder: Path, pushes: str | None) -> Iterator[RunningAgent
 
 @contextmanager
 def _prometheus(
-    program: str, folder: Path, agents: Mapping[str, RunningAgent], port: int, started: float
+    program: str,
+    folder: Path,
+    agents: Mapping[str, RunningAgent],
+    port: int,
+    started: float,
+    more: Sequence[str] = (),
 ) -> Iterator[Prometheus]:
     folder.mkdir()
     rules = folder / "rules.yaml"
@@ -184,7 +194,7 @@ def _prometheus(
     )
     command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--log.level=error"]
     command += [f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver"]
-    command += ["--enable-feature=exemplar-storage"]
+    command += ["--enable-feature=exemplar-storage", *more]
     with _process(command, folder / "log"):
         found = Prometheus(f"http://127.0.0.1:{port}", started)
         until(found.up, 60)
