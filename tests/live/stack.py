@@ -129,8 +129,8 @@ def stack(folder: Path) -> Iterator[Stack]:
     with ExitStack() as parts:
         sink = None if missing else free_port()
         pushes = None if sink is None else parts.enter_context(_vmagent(folder, sink))
-        started = time.time()
         agents = {name: parts.enter_context(_agent(name, folder, pushes)) for name in (FAULTY, HEALTHY)}
+        started = time.time()
         scraped = parts.enter_context(_prometheus("prometheus", folder / "scraped", agents, free_port(), started))
         pushed = None
         if sink is not None:
