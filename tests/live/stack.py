@@ -185,7 +185,7 @@ def _prometheus(
     config.write_text(
         yaml.safe_dump(
             {
-                "global": {"scrape_interval": "1s", "evaluation_interval": f"{EVERY}s"},
+                "global": {"scrape_interval": "2s", "evaluation_interval": f"{EVERY}s"},
                 "rule_files": [str(rules)],
                 "scrape_configs": [{"job_name": "joulespan", "static_configs": targets}],
             }

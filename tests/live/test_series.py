@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from tests.live.stack import FAULTY, HEALTHY, ROUND, Prometheus, Series, Stack, skip_without
 
 OURS = ("joulespan_", "hw_", "gen_ai_")
-FRESH = 8
+FRESH = 30
 """Seconds: how old the last point of a series may be that is still there."""
 
 
