@@ -148,7 +148,7 @@ def _work(scope: Scope) -> Line:
         graph(
             "Power against the limits",
             (gpu.POWER, gpu.POWER_LIMIT),
-            Query(scope.of(gpu.POWER).sum(NODE).topk(20), "{instance}"),
+            Query(scope.of(gpu.POWER).sum(NODE).leaders(20, NODE), "{instance}"),
             Query(limit, "limits together", dashed=True),
             look=Look(low=0),
             draw=Draw(stack=True),
@@ -174,7 +174,7 @@ def _work(scope: Scope) -> Line:
         graph(
             "Idle share of energy",
             energy.ENERGY_IDLE,
-            Query(share_of_energy(scope, "idle", NODE).topk(20), "{instance}"),
+            Query(share_of_energy(scope, "idle", NODE).leaders(20, NODE), "{instance}"),
             look=SHARE,
             note="The 20 nodes that idle most.",
         ),
