@@ -21,8 +21,8 @@ def resource_attributes(environ: Mapping[str, str], *, root: Path = Path("/"), v
     """Describe this agent and its host.
 
     OTEL_RESOURCE_ATTRIBUTES adds attributes and replaces detected ones, OTEL_SERVICE_NAME wins over both.
-    service.instance.id is the name of the host, which is what the label `instance` of whatever is pushed is made of, and
-    stays the same over restarts and reboots. What the host does not tell is absent.
+    service.instance.id, of which the label `instance` of pushed series is made, is the name of the host. What the host
+    does not tell is absent.
     """
     found = {"service.name": "joulespan", "service.version": version, **dict(_host(root)), "os.type": "linux"}
     found |= dict(_given(environ.get("OTEL_RESOURCE_ATTRIBUTES", "")))

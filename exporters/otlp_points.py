@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
     def points(self) -> Iterator[Point]:
         """Give the points that have a value, but for those of histograms."""
-        (series, named), time = self.layout, self.time
+        (series, named, _), time = self.layout, self.time
         for (metric, _), attrs, start, value in zip(series, named, self.starts, self.values, strict=True):
             if value is not None and not isnan(value):
                 yield Point(metric, attrs, start, time, float(value))

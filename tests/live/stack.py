@@ -123,8 +123,8 @@ def groups() -> list[dict[str, Any]]:
 
 
 @contextmanager
-def stack(folder: Path) -> Iterator[Stack]:
-    """Run it, and give it when a round of faults is over."""
+def stack(folder: Path, seconds: float = ROUND) -> Iterator[Stack]:
+    """Run it, and give it after so many seconds: when a round of faults is over."""
     missing = _fetch_tools()
     with ExitStack() as parts:
         sink = None if missing else free_port()
@@ -138,7 +138,7 @@ def stack(folder: Path) -> Iterator[Stack]:
             # Nobody tells of a pushed series that it has ended: it is over when it is not pushed again.
             more = ["--query.lookback-delta=15s"]
             pushed = parts.enter_context(_prometheus(newer, folder / "pushed", {}, sink, started, more))
-        until(lambda: time.time() > started + ROUND, 2 * ROUND)
+        until(lambda: time.time() > started + seconds, 2 * seconds)
         yield Stack(scraped, pushed, missing, agents)
 
 
