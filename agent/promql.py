@@ -88,6 +88,11 @@ class Expr:
         """Keep the smallest."""
         return Expr(f"bottomk({number}, {self.text})", self.attributes)
 
+    def leaders(self, number: int, *on: str, window: str = "5m") -> "Expr":
+        """Keep the series that are largest at the end of the time shown; topk() would choose anew at each step."""
+        last = Expr(f"last_over_time({self.inside(_ATOM)}[{window}:] @ end())", self.attributes)
+        return self.where(last.topk(number), *on)
+
     def over_time(self, function: Literal["avg", "max", "min", "count", "last"], window: str) -> "Expr":
         """Summarise over a window, by a subquery."""
         return Expr(f"{function}_over_time({self.inside(_ATOM)}[{window}:])", self.attributes)

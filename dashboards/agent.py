@@ -64,7 +64,7 @@ def _now(scope: Scope) -> Line:
             look=_BAD,
             note=f"For more than {_SILENT:.0f} s: a driver call hangs, or the process is gone.",
         ),
-        stat("Engines not scraped", own.ENGINE_UP, Query(down, instant=True), look=_BAD, empty=_NO_ENGINE),
+        stat("Engines silent", own.ENGINE_UP, Query(down, instant=True), look=_BAD, empty=_NO_ENGINE),
         stat(
             "Spans lost in 1 h",
             own.RECEIVER_SPANS,
@@ -79,8 +79,8 @@ def _now(scope: Scope) -> Line:
             look=_NOTED,
             note="Dropped by an exporter.",
         ),
-        stat("Most CPU of an agent", own.CPU_TIME, Query(cpu), note="1 is one core.", rate=True),
-        stat("Most memory of an agent", own.MEMORY, Query(memory), note="Event loop and reader together."),
+        stat("Most CPU", own.CPU_TIME, Query(cpu), note="Of one agent; 1 is one core.", rate=True),
+        stat("Most memory", own.MEMORY, Query(memory), note="Event loop and reader together."),
     )
 
 
@@ -111,7 +111,7 @@ def _reading(scope: Scope) -> Line:
         graph(
             "Time that collectors take",
             own.COLLECTOR_DURATION,
-            Query(scope.of(own.COLLECTOR_DURATION).max("collector").topk(10), "{collector}"),
+            Query(scope.of(own.COLLECTOR_DURATION).max("collector").leaders(10, "collector"), "{collector}"),
             look=Look(low=0),
             note="The slowest ten, of the slowest node.",
         ),
@@ -128,7 +128,7 @@ def _reading(scope: Scope) -> Line:
         graph(
             "Silence of the reader",
             own.READER_SILENCE,
-            Query(scope.of(own.READER_SILENCE).max(NODE).topk(10), _NODE),
+            Query(scope.of(own.READER_SILENCE).max(NODE).leaders(10, NODE), _NODE),
             look=Look(low=0),
             note="The longest ten.",
         ),
@@ -221,7 +221,7 @@ def _cost(scope: Scope) -> Line:
         graph(
             "CPU",
             own.CPU_TIME,
-            Query(scope.rate(own.CPU_TIME).sum(NODE, "process").topk(10), "{instance} {process}"),
+            Query(scope.rate(own.CPU_TIME).sum(NODE, "process").leaders(10, NODE, "process"), "{instance} {process}"),
             look=Look(low=0),
             note="1 is one core.",
             rate=True,
@@ -229,7 +229,7 @@ def _cost(scope: Scope) -> Line:
         graph(
             "Memory",
             own.MEMORY,
-            Query(scope.of(own.MEMORY).sum(NODE, "process").topk(10), "{instance} {process}"),
+            Query(scope.of(own.MEMORY).sum(NODE, "process").leaders(10, NODE, "process"), "{instance} {process}"),
             look=Look(low=0),
         ),
         graph(
@@ -247,7 +247,7 @@ def _cost(scope: Scope) -> Line:
         graph(
             "Open file descriptors",
             own.OPEN_FDS,
-            Query(scope.of(own.OPEN_FDS).sum(NODE, "process").topk(10), "{instance} {process}"),
+            Query(scope.of(own.OPEN_FDS).sum(NODE, "process").leaders(10, NODE, "process"), "{instance} {process}"),
             look=Look(low=0),
         ),
     )

@@ -3,6 +3,7 @@
 
 from agent.catalogue import energy, engine, gpu, health, own, requests
 from agent.promql import Expr, Not, Scope
+from dashboards import recorded
 from dashboards.grafana import ANY_IS_BAD, GREEN, ORANGE, RED, Draw, Look, Query, Step
 from dashboards.measures import (
     FULL,
@@ -48,6 +49,7 @@ def page(scope: Scope) -> Dashboard:
             Row("Now", (_now(scope), _trouble(scope), _nodes(scope))),
             Row("Power and work", (_work(scope),)),
             Row("Nodes and GPUs", (_grid(scope),)),
+            recorded.row(scope),
             Row("Worst of each", (_worst(scope),)),
         ),
         marks=(xids(scope),),
@@ -148,7 +150,7 @@ def _work(scope: Scope) -> Line:
         graph(
             "Power against the limits",
             (gpu.POWER, gpu.POWER_LIMIT),
-            Query(scope.of(gpu.POWER).sum(NODE).topk(20), "{instance}"),
+            Query(scope.of(gpu.POWER).sum(NODE).leaders(20, NODE), "{instance}"),
             Query(limit, "limits together", dashed=True),
             look=Look(low=0),
             draw=Draw(stack=True),
@@ -174,7 +176,7 @@ def _work(scope: Scope) -> Line:
         graph(
             "Idle share of energy",
             energy.ENERGY_IDLE,
-            Query(share_of_energy(scope, "idle", NODE).topk(20), "{instance}"),
+            Query(share_of_energy(scope, "idle", NODE).leaders(20, NODE), "{instance}"),
             look=SHARE,
             note="The 20 nodes that idle most.",
         ),

@@ -105,7 +105,7 @@ def _work(scope: Scope) -> Line:
 def _board(scope: Scope) -> Line:
     enforced = scope.of(gpu.POWER_LIMIT, {LIMIT: "enforced"}).max()
     slow = scope.of(gpu.TEMPERATURE_LIMIT, {LIMIT: Regex("slowdown|memory_max")}).min(LIMIT)
-    hot = scope.of(gpu.TEMPERATURE, {SENSOR: Regex("gpu|memory")})
+    hot, memory = (scope.of(gpu.TEMPERATURE, {SENSOR: sensor}) for sensor in ("gpu", "memory"))
     return line(
         8,
         graph(
@@ -125,7 +125,8 @@ def _board(scope: Scope) -> Line:
         graph(
             "Temperature",
             (gpu.TEMPERATURE, gpu.TEMPERATURE_LIMIT),
-            Query(hot, "{hw.name} {hw.sensor_location}"),
+            Query(hot, _NAME),
+            Query(memory.max(), "hottest memory"),
             Query(slow, "{hw.limit_type}", dashed=True),
         ),
     )
@@ -187,8 +188,8 @@ def _activity(scope: Scope) -> Line:
         graph(
             "Memory bandwidth and occupancy",
             (gpu.DRAM_ACTIVE, gpu.SM_OCCUPANCY, gpu.MEMORY_CONTROLLER_UTILIZATION),
-            Query(scope.of(gpu.DRAM_ACTIVE), "{hw.name} bandwidth"),
-            Query(scope.of(gpu.SM_OCCUPANCY), "{hw.name} occupancy"),
+            Query(scope.of(gpu.DRAM_ACTIVE), _NAME),
+            Query(scope.of(gpu.SM_OCCUPANCY).avg(), "mean occupancy"),
             look=SHARE,
             empty=_GPM,
         ),
@@ -216,19 +217,19 @@ def _errors(scope: Scope) -> Line:
         graph(
             "ECC errors",
             health.ECC_ERRORS,
-            Query(ecc, "{hw.name} {error.type} {location}"),
+            Query(ecc > 0, "{hw.name} {error.type} {location}"),
             look=Look(unit="short", low=0),
             draw=Draw(bars=True, stack=True),
             note="How many in each step of the graph.",
-            empty="ECC is off, or this GPU has none.",
+            empty="no ECC error happened in this time, or ECC is off.",
         ),
         graph(
             "Remapped rows",
             health.REMAPPED_ROWS,
-            Query(rows, "{hw.name} {cause}"),
+            Query(rows > 0, "{hw.name} {cause}"),
             look=Look(low=0),
             note="Since the board was made.",
-            empty="rows are remapped from Ampere on.",
+            empty="no row has been remapped.",
         ),
         timeline(
             "Repairs that wait",
@@ -260,11 +261,12 @@ def _energy(scope: Scope) -> Line:
             rate=True,
         ),
         graph(
-            "Power averaged by the driver",
+            "Power of memory and modules",
             gpu.POWER_AVERAGE,
-            Query(scope.of(gpu.POWER_AVERAGE), "{hw.name} {scope}"),
+            Query(scope.of(gpu.POWER_AVERAGE, {"scope": Not("gpu")}), "{hw.name} {scope}"),
             look=Look(low=0),
             note="module is CPU and GPU of a superchip together: never add it to the others.",
+            empty="these boards tell of no parts.",
         ),
     )
 
@@ -296,7 +298,7 @@ def _processes(scope: Scope) -> Line:
 
 def _identity(scope: Scope) -> Line:
     names = {"hw.model": "Model", "hw.driver_version": "Driver", "hw.firmware_version": "VBIOS", "pci.bus_id": "PCI"}
-    keys = {GPU: Key("GPU"), **{name: Key(words) for name, words in names.items()}, "hw.id": Key("UUID")}
+    keys = {GPU: Key("GPU"), **{name: Key(words) for name, words in names.items()}, "hw.id": Key("UUID", width=330)}
     return line(
         7,
         table(

@@ -60,7 +60,13 @@ def _now(scope: Scope) -> Line:
             look=_BAD,
             empty=_NO_FABRIC,
         ),
-        stat("PCIe links narrowed", links.PCIE_WIDTH, Query(slower, instant=True), look=_BAD),
+        stat(
+            "PCIe links narrowed",
+            (links.PCIE_WIDTH, links.PCIE_WIDTH_LIMIT),
+            Query(slower, instant=True),
+            look=_BAD,
+            note="How many have fewer lanes than they could.",
+        ),
         stat(
             "PCIe replays in 1 h",
             links.PCIE_REPLAYS,
@@ -135,15 +141,15 @@ def _nvlink_errors(scope: Scope) -> Line:
 
 def _each(scope: Scope) -> Line:
     keys = (NODE, GPU, "link")
-    busiest = scope.rate(links.NVLINK_IO).sum(*keys).topk(20)
+    busiest = scope.rate(links.NVLINK_IO).sum(*keys).max(NODE, GPU)
     return line(
         9,
         graph(
-            "Busiest links",
+            "Busiest link of each GPU",
             links.NVLINK_IO,
-            Query(busiest, f"{_NAME} link {{link}}"),
+            Query(busiest, _NAME),
             look=Look(low=0),
-            note="The 20 with most traffic, both ways.",
+            note="Both ways. Links of a GPU that differ much point to one that is down or slow.",
             empty="collectors.gpu.detail is off, or there are no NVLinks.",
             rate=True,
         ),
@@ -198,7 +204,7 @@ def _cliques(scope: Scope) -> Line:
         table(
             "Cliques",
             (gpu.FABRIC_INFO, FABRIC_HEALTH),
-            {"fabric.cluster_uuid": Key("Fabric"), "fabric.clique": Key("Clique")},
+            {"fabric.cluster_uuid": Key("Fabric", width=290), "fabric.clique": Key("Clique")},
             Column("GPUs", member.count(*keys), Look(unit="short")),
             Column("Nodes", member.count(*keys, NODE).count(*keys), Look(unit="short")),
             Column("GPUs with problems", broken.sum(*keys), _BAD, "text"),

@@ -3,6 +3,7 @@
 
 from agent.catalogue import energy, engine, gpu, health, links, own
 from agent.promql import Not, Scope
+from dashboards import host
 from dashboards.grafana import ANY_IS_BAD, ANY_IS_NOTED, GREEN, RED, Draw, Look, Query, Step
 from dashboards.measures import (
     DAY,
@@ -52,6 +53,7 @@ def page(scope: Scope) -> Dashboard:
             Row("What happened", (_events(scope),)),
             Row("Engines", (_engines(scope),)),
             Row("Processes", (_processes(scope),), closed=True),
+            *host.rows(scope),
         ),
         marks=(xids(scope), restarts(scope)),
         one_node=True,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import grafanalib.core as g
 
+from agent.catalogue.own import BUILD_INFO
 from agent.metric import label_name
 from agent.promql import Current, Expr, Scope
 from dashboards.grafana import SOURCE, Panel
@@ -19,7 +20,7 @@ _ANY = {"cluster": ".*", "job": ".+", "instance": ".+"}
 _NAMES = {"cluster": "Cluster", "job": "Job", "instance": "Instance"}
 
 
-_ONE: Mapping[str, Any] = {"allValue": None, "current": {}, "includeAll": False, "multi": False}
+_ONE: Mapping[str, Any] = {"allValue": None, "current": None, "includeAll": False, "multi": False}
 """What makes a variable one of a single value: Grafana takes the first."""
 
 
@@ -73,6 +74,8 @@ class Dashboard(NamedTuple):
     span: str = "now-1h"
     one_node: bool = False
     """Whether it is about one node, which the user then chooses; all others show several at once."""
+    nodes: Current = BUILD_INFO
+    """A metric that every node has, to choose among them."""
 
     @property
     def path(self) -> str:
@@ -100,15 +103,15 @@ def to(name: str, **variables: str) -> str:
 
     A value `{Title}` is that of this column of the row it was clicked in.
     """
-    kept = "${__url_time_range}&${datasource:queryparam}&${cluster:queryparam}&${job:queryparam}"
+    kept = "&".join(["${__url_time_range}", "${datasource:queryparam}", *map(_passed, ("cluster", "job"))])
     chosen = "".join(
         f"&var-{variable}=" + value.replace("{", "${__data.fields.") for variable, value in variables.items()
     )
     return f"/d/{_TAG}-{name}?{kept}{chosen}"
 
 
-def document(page: Dashboard, nodes: Current, scope: Scope) -> str:
-    """Write a dashboard as Grafana's JSON; `nodes` is a metric that every node has."""
+def document(page: Dashboard, scope: Scope) -> str:
+    """Write a dashboard as Grafana's JSON; labels of the scope whose value is their variable are chosen by the user."""
     made = _Dashboard(
         uid=f"{_TAG}-{page.name}",
         title=page.title,
@@ -121,12 +124,20 @@ def document(page: Dashboard, nodes: Current, scope: Scope) -> str:
         graphTooltip=g.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
         refresh="30s",
         time=g.Time(page.span, "now"),
-        templating=g.Templating([*_standing(page, nodes, scope), *map(_variable, page.variables)]),
+        templating=g.Templating([*_standing(page, scope), *map(_variable, page.variables)]),
         annotations=g.Annotations([*map(_annotation, page.marks)]),
         links=[g.DashboardLink(title="joulespan", tags=[_TAG], keepTime=True, includeVars=True)],
         panels=list(_laid_out(page.rows)),
     )
-    return json.dumps(_clean(made), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    text = json.dumps(_clean(made), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    for label, value in scope.labels.items():
+        if value != f"${label}":
+            text = text.replace(f"&{_passed(label)}", "")  # There is nothing to choose, and so nothing to pass on.
+    return text
+
+
+def _passed(label: str) -> str:
+    return f"${{{label}:queryparam}}"
 
 
 class _Dashboard(g.Dashboard):  # type: ignore[misc]  # grafanalib has no types
@@ -164,10 +175,9 @@ def _laid_out(rows: Sequence[Row]) -> Iterator[Any]:
             yield from (heading, *placed)
 
 
-def _standing(page: Dashboard, nodes: Current, scope: Scope) -> Iterator[dict[str, Any]]:
+def _standing(page: Dashboard, scope: Scope) -> Iterator[dict[str, Any]]:
     """Make the variables that every dashboard has, each narrowed by those before it."""
     yield {
-        "current": {},
         "hide": 0,
         "includeAll": False,
         "label": "Data source",
@@ -182,7 +192,9 @@ def _standing(page: Dashboard, nodes: Current, scope: Scope) -> Iterator[dict[st
     }
     before: dict[str, str] = {}
     for label in [label for label in scope.labels if scope.labels[label] == f"${label}"]:
-        made = _query_variable(Variable(label, _NAMES[label], ""), f"label_values({Scope(before).of(nodes)}, {label})")
+        made = _query_variable(
+            Variable(label, _NAMES[label], ""), f"label_values({Scope(before).of(page.nodes)}, {label})"
+        )
         yield {**made, **_ONE} if page.one_node and label == "instance" else made
         before[label] = scope.labels[label]
 

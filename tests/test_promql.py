@@ -260,6 +260,13 @@ def test_what_is_stored_can_be_looked_at_over_a_window_and_as_it_was() -> None:
         power.over("max", "1h").sum("xid")
 
 
+def test_a_graph_keeps_the_series_that_lead_at_its_end() -> None:
+    power = of(POWER).sum("instance")
+    assert str(power.leaders(3, "instance")) == (
+        f"{power} and on (instance) topk(3, last_over_time(({power})[5m:] @ end()))"
+    )
+
+
 def test_the_targets_of_prometheus_are_selected_by_the_scope_too() -> None:
     assert str(NODES.up()) == f"up{{{MATCHERS}}}"
     assert str(Scope().up().equals(0)) == "up == 0"

@@ -15,10 +15,10 @@ from agent.catalogue.links import (
     PCIE_WIDTH,
     PCIE_WIDTH_LIMIT,
 )
-from tests.alerts.cases import Case, Input, fires, of_gpu, silent
+from tests.alerts.cases import Case, Input, Told, fires, of_gpu, silent
 
 A = {"hw.id": "A"}
-FIRST = {"hw.id": "A", "link": 0}
+FIRST: Told = {"hw.id": "A", "link": 0}
 
 
 def state(link: int, word: str, values: str, node: str = "n1") -> Input:

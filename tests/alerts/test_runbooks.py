@@ -15,7 +15,7 @@ from alerts.thresholds import THRESHOLDS
 ROOT = Path(__file__).parent.parent.parent
 PAGES = {path.stem: path.read_text("utf-8") for path in (ROOT / RUNBOOKS).glob("*.md")}
 HEADINGS = ["What it means", "What to look at", "What to do", "When to ignore"]
-BOARDS = {"Fleet", "Node", "GPU", "Links", "Inference", "Energy and cost", "Agent"}
+BOARDS = {"Fleet", "Node", "GPU", "Links", "Inference", "Energy and cost", "Network", "Agent"}
 NAMES = {alert.name for subject in subjects(Options()) for alert in subject.alerts}
 
 

@@ -18,26 +18,33 @@ const range = timeRange(
   parameters.has('to') ? Number(parameters.get('to')) : undefined
 );
 
-// Rows that are closed hide their panels; `open` shows all, below each other as Grafana would.
+// Closed rows hide their panels; `open` shows all.
 function laidOut(dashboard, open) {
   const found = [];
   let shift = 0;
   for (const panel of dashboard.panels) {
-    const place = { ...panel.gridPos, y: panel.gridPos.y + shift };
-    found.push({ ...panel, gridPos: place });
-    if (panel.type === 'row' && panel.collapsed && open) {
-      const inside = panel.panels ?? [];
-      const top = panel.gridPos.y + 1;
-      const first = Math.min(top, ...inside.map((one) => one.gridPos.y));
-      const moved = inside.map((one) => ({
-        ...one,
-        gridPos: { ...one.gridPos, y: one.gridPos.y - Math.min(first, top) + place.y + (first < top ? 0 : 1) },
-      }));
-      found.push(...moved);
-      shift += Math.max(0, ...moved.map((one) => one.gridPos.y + one.gridPos.h - place.y - 1));
+    found.push({ ...panel, gridPos: { ...panel.gridPos, y: panel.gridPos.y + shift } });
+    const inside = panel.type === 'row' && panel.collapsed && open ? panel.panels : [];
+    for (const one of inside) {
+      found.push({ ...one, gridPos: { ...one.gridPos, y: one.gridPos.y + shift } });
     }
+    const end = Math.max(panel.gridPos.y + 1, ...inside.map(({ gridPos }) => gridPos.y + gridPos.h));
+    shift += inside.length ? end - panel.gridPos.y - 1 : 0;
   }
-  return found;
+  return compact(found);
+}
+
+// As Grafana does: everything moves up until it meets something.
+function compact(panels) {
+  const tops = Array(24).fill(0);
+  return panels
+    .sort((one, other) => one.gridPos.y - other.gridPos.y || one.gridPos.x - other.gridPos.x)
+    .map((panel) => {
+      const { x, w, h } = panel.gridPos;
+      const y = Math.max(...tops.slice(x, x + w));
+      tops.fill(y + h, x, x + w);
+      return { ...panel, gridPos: { ...panel.gridPos, y } };
+    });
 }
 
 function Row({ title, open }) {
@@ -59,7 +66,7 @@ function Head({ dashboard, variables }) {
     whiteSpace: 'nowrap',
   };
   const shown = (dashboard.templating?.list ?? []).filter((one) => one.hide !== 2 && one.type !== 'datasource');
-  const text = (one) => (one.includeAll && /^(\.\*|\(.*\))$/.test(variables[one.name]) ? 'All' : variables[one.name]);
+  const text = (one) => (one.includeAll && /^(\.[*+]|\(.*\))$/.test(variables[one.name]) ? 'All' : variables[one.name]);
   return (
     <div style={{ color: theme.colors.text.primary, padding: '4px 0 10px', fontSize: 12, overflow: 'hidden' }}>
       <span style={{ fontSize: 18, fontWeight: 500, marginRight: 16 }}>{dashboard.title}</span>

@@ -26,6 +26,7 @@ export function interpolate(text, variables, range, width = 800) {
   const interval = Math.max(range.scrape, Math.ceil(seconds / width));
   const known = {
     __interval: `${interval}s`,
+    __interval_ms: `${interval * 1000}`,
     // Grafana's: a step and a scrape, and four scrapes at least.
     __rate_interval: `${Math.max(interval + range.scrape, 4 * range.scrape)}s`,
     __range: `${seconds}s`,
@@ -201,6 +202,10 @@ export async function annotations(dashboard, variables, range) {
       const { result } = await ask('query_range', { query, start: end - range.minutes * 60, end, step });
       return result.flatMap(({ values }) => {
         const times = values.filter(([, text]) => Number(text)).map(([time]) => time);
+        if (one.useValueForTime) {
+          const told = [...new Set(values.map(([, text]) => Number(text)))].filter((time) => time > range.from.valueOf());
+          return told.map((time) => ({ time, color: one.iconColor ?? 'red', name: one.name }));
+        }
         const begins = times.filter((time, index) => !index || time - times[index - 1] > 1.5 * step);
         return begins.map((time) => ({ time: time * 1000, color: one.iconColor ?? 'red', name: one.name }));
       });
