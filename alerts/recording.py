@@ -7,12 +7,16 @@ one, so that what several clusters share by name stays apart; a `cluster` level 
 
 from typing import Any, NamedTuple
 
+from agent.catalogue.cpu_power import NODE_ENERGY
 from agent.catalogue.energy import ENERGY_ATTRIBUTED, ENERGY_IDLE, ENERGY_MEASURED, ENERGY_UNATTRIBUTED
 from agent.catalogue.engine import TOKENS
 from agent.catalogue.gpu import GPU_UTILIZATION, POWER
 from agent.catalogue.health import NODE_GPUS
 from agent.catalogue.links import GPU_NVLINK_IO
+from agent.catalogue.nic import NETWORK_IO
 from agent.catalogue.own import BUILD_INFO
+from agent.catalogue.rack import EXPECTED, GPUS
+from agent.catalogue.rdma import RDMA_IO
 from agent.catalogue.requests import (
     ENGINE_GPU,
     REQUEST_FINISHED,
@@ -27,6 +31,7 @@ from alerts.alert import NODE
 from alerts.thresholds import Limit, Thresholds
 
 MODEL = ("cluster", "engine", "gen_ai.request.model")
+DOMAIN = ("cluster", "fabric.cluster_uuid", "fabric.clique")
 _WINDOW = "5m"
 BURN_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
@@ -125,8 +130,23 @@ def gpu(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
 
 
 def links(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
-    """What the links of nodes carry."""
+    """What the links of nodes carry, and what NVLink domains that span nodes have."""
     return (
+        Rule(
+            "domain:joulespan_rack_gpus:sum",
+            scope.of(GPUS).sum(*DOMAIN, "state"),
+            "GPUs of an NVLink domain, by state.",
+        ),
+        Rule(
+            "domain:joulespan_rack_gpus_healthy:sum",
+            scope.of(GPUS, {"state": "healthy"}).sum(*DOMAIN),
+            "GPUs of an NVLink domain with which the fabric has no problem.",
+        ),
+        Rule(
+            "domain:joulespan_rack_gpus_expected:sum",
+            scope.of(EXPECTED).sum(*DOMAIN),
+            "GPUs that should be in an NVLink domain, of the nodes that tell.",
+        ),
         Rule(
             "instance:joulespan_gpu_nvlink_io:rate5m",
             scope.rate(GPU_NVLINK_IO, None, _WINDOW).sum(*NODE, "network.io.direction"),
@@ -181,7 +201,43 @@ def agent(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
     )
 
 
-RECORDS = {"gpu": gpu, "links": links, "inference": inference, "energy": energy, "agent": agent}
+def network(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
+    """What nodes send and receive."""
+    by = (*NODE, "network.io.direction")
+    return (
+        Rule(
+            "instance:hw_network_io:rate5m",
+            scope.rate(NETWORK_IO, None, _WINDOW).sum(*by),
+            "Bytes a second of a node's interfaces, by direction, RDMA left out.",
+        ),
+        Rule(
+            "instance:joulespan_rdma_io:rate5m",
+            scope.rate(RDMA_IO, None, _WINDOW).sum(*by),
+            "Bytes a second of a node's RDMA ports, by direction.",
+        ),
+    )
+
+
+def host(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
+    """Power of nodes, as far as it is measured."""
+    return (
+        Rule(
+            "instance:joulespan_node_energy:rate5m",
+            scope.rate(NODE_ENERGY, None, _WINDOW).sum(*NODE),
+            "Power of a node, of all its parts that are measured.",
+        ),
+    )
+
+
+RECORDS = {
+    "gpu": gpu,
+    "links": links,
+    "network": network,
+    "inference": inference,
+    "energy": energy,
+    "host": host,
+    "agent": agent,
+}
 """The rules of each subject."""
 
 

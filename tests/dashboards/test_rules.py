@@ -18,7 +18,8 @@ from agent.catalogue.links import NVLINK_ERRORS
 from agent.catalogue.own import COLLECTOR_FAILURES
 from agent.metric import Histogram, label_name
 from agent.promql import Scope
-from alerts.recording import GROUPS
+from alerts.recording import by_name
+from alerts.thresholds import Thresholds
 from dashboards import documents
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,7 +41,7 @@ FAMILIES = {
         else (metric.prometheus,)
     )
 }
-RECORDED = {rule.record for group in GROUPS for rule in group.rules}
+RECORDED = set(by_name(Scope(), Thresholds()))
 COUNTERS = {metric.prometheus for metric in METRICS.values() if metric.monotonic}
 
 
