@@ -20,10 +20,11 @@ _GRACE = 1.0
 class SimulatedEngines:
     """The engines of the demo, one process each. What they send is told apart by nothing from a real engine's."""
 
-    def __init__(self, started_ns: int, names: Iterable[str] = tuple(DEMO)) -> None:
+    def __init__(self, started_ns: int, names: Iterable[str] = tuple(DEMO), *, faults: bool = False) -> None:
         """Start the processes. `started_ns`, of CLOCK_MONOTONIC, is when the simulation began."""
         self.started_ns = started_ns
-        self._processes = {name: _spawn(name, started_ns) for name in names}
+        self.faults = faults
+        self._processes = {name: _spawn(name, started_ns, faults=faults) for name in names}
 
     @property
     def pids(self) -> list[int]:
@@ -52,9 +53,10 @@ class SimulatedEngines:
             _end(process, deadline)
 
 
-def _spawn(name: str, started_ns: int) -> "subprocess.Popen[bytes]":
+def _spawn(name: str, started_ns: int, *, faults: bool) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-P", "-m", "agent.simulation.engine", "--name", name]
     settings = ["--started-ns", str(started_ns), "--parent", str(os.getpid()), "--every", str(_EXPORT_EVERY)]
+    settings += ["--faults"] if faults else []
     return subprocess.Popen([*command, *settings], stdin=subprocess.PIPE, env=_environment(os.environ, name))  # noqa: S603 - our own module
 
 
