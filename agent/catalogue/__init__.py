@@ -18,13 +18,14 @@ from agent.catalogue import (
     links,
     neuron,
     own,
+    owners,
     requests,
     trace_files,
 )
 from agent.metric import Metric
 
 SECTIONS: tuple[ModuleType, ...] = (
-    gpu, health, links, engine, deployment, trace_files, requests, neuron, groq, energy, own
+    gpu, health, links, engine, deployment, trace_files, requests, neuron, groq, energy, owners, own
 )  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 
