@@ -146,11 +146,36 @@ class EnergyCollector(Section, frozen=True, kw_only=True):
     interval: Duration = Duration(0.1)
 
 
-class NicCollectors(Section, frozen=True, kw_only=True):
-    """Which network interfaces are read."""
+class NodeSettings(Section, frozen=True, kw_only=True):
+    """A collector of the node: how often it reads, and which of what it finds, by patterns of names with * and ?.
 
+    Without `include` it reads what is usual for it.
+    """
+
+    enabled: bool = True
+    interval: Duration = Duration(1)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+
+class NicCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the kernel counts of network interfaces."""
+
+
+class EthtoolCollector(NodeSettings, frozen=True, kw_only=True):
+    """What drivers and firmware count of network interfaces: a longer call, under a lock of the kernel's."""
+
+    interval: Duration = Duration(2)
+
+
+class RdmaCollector(NodeSettings, frozen=True, kw_only=True):
+    """What RDMA devices count."""
+
+
+class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
+    """Which NICs are near which GPUs. Changes when somebody plugs."""
+
+    interval: Duration = Duration(30)
 
 
 class EngineCollectors(Section, frozen=True, kw_only=True):
@@ -186,7 +211,10 @@ class Collectors(Section, frozen=True, kw_only=True):
     gpu: GpuCollectors = msgspec.field(default_factory=GpuCollectors)
     energy: EnergyCollector = msgspec.field(default_factory=EnergyCollector)
     engines: EngineCollectors = msgspec.field(default_factory=EngineCollectors)
-    nic: NicCollectors = msgspec.field(default_factory=NicCollectors)
+    nic: NicCollector = msgspec.field(default_factory=NicCollector)
+    ethtool: EthtoolCollector = msgspec.field(default_factory=EthtoolCollector)
+    rdma: RdmaCollector = msgspec.field(default_factory=RdmaCollector)
+    affinity: AffinityCollector = msgspec.field(default_factory=AffinityCollector)
     neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
     groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 

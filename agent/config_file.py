@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from agent.config import Address, Config, Duration, Engine, OptionalAddress, PageUrl, Section, Size
+from agent.config import Address, Config, Duration, Engine, NodeSettings, OptionalAddress, PageUrl, Section, Size
 from agent.errors import ConfigError
 
 _PREFIX = "JOULESPAN_"
@@ -42,6 +42,8 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
 }
 
 
+_NODE_LEAST = 0.2
+"""Seconds; the least interval of a collector of the node."""
 _LIMITS = ("max_engines", "max_models", "max_tenants")
 _MOST_NAMES = 10_000
 
@@ -191,6 +193,7 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     for path, (get, least) in _MIN_INTERVALS.items():
         if get(config) < least:
             yield f"{path}: {get(config):g}s is too short; at least {least:g}s"
+    yield from _node(config)
     for name in ("otlp", "traces", "logs"):
         protocol = getattr(config.exporters, name).protocol
         if protocol not in ("", "grpc", "http/protobuf"):
@@ -210,6 +213,13 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     if len(pages) != len(set(pages)):
         yield "engines: two engines have the same metrics_url"
     yield from _files(config)
+
+
+def _node(config: Config) -> Iterator[str]:
+    for field in msgspec.structs.fields(config.collectors):
+        settings = getattr(config.collectors, field.name)
+        if isinstance(settings, NodeSettings) and settings.interval < _NODE_LEAST:
+            yield f"collectors.{field.name}.interval: {settings.interval:g}s is too short; at least {_NODE_LEAST:g}s"
 
 
 def _files(config: Config) -> Iterator[str]:

@@ -40,6 +40,7 @@ class Unit(Enum):
     LANES = ("{lane}", "", "short")
     BLOCKS = ("{block}", "", "short")
     OPERATIONS = ("{operation}", "", "short")
+    TICKS = ("{tick}", "", "short")
 
     @property
     def ucum(self) -> str:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from agent.catalogue import (
+    affinity,
     deployment,
     energy,
     engine,
@@ -17,15 +18,18 @@ from agent.catalogue import (
     health,
     links,
     neuron,
+    nic,
     own,
     owners,
+    rdma,
     requests,
     trace_files,
 )
 from agent.metric import Metric
 
 SECTIONS: tuple[ModuleType, ...] = (
-    gpu, health, links, engine, deployment, trace_files, requests, neuron, groq, energy, owners, own
+    gpu, health, links, nic, rdma, affinity, engine, deployment, trace_files, requests, neuron, groq, energy, owners,
+    own,
 )  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from agent.catalogue.engine import ITERATIONS
 from agent.clock import NS, Clock
+from agent.collectors.node import Node, NodeCollector, Read, discover
 from agent.commands.receiving import Receiving
-from agent.config import Config
+from agent.config import Config, NodeSettings
 from agent.requests import Request
 from agent.scheduler import HostCollector
 from agent.scraping.collector import COLLECTOR, EngineCollector
@@ -17,6 +18,7 @@ from agent.service import Pusher
 from agent.snapshot import Snapshots, Source
 from agent.system.machine import LocalMachine
 from agent.timeline import Timeline
+from agent.workers import Job, Workers
 
 _PERIOD = 1.0
 _SLOW = 5.0
@@ -50,6 +52,27 @@ class Feeding:
         collector = EngineCollector(settings, search, self._snapshots, self._timeline, self._clock)
         receiving.engines = collector.served
         return collector
+
+    def node(self, simulated_since: int | None = None) -> Workers:
+        """Make what reads the node, as far as it is switched on; in the demo, of the node that is simulated."""
+        jobs = []
+        for collector in discover():
+            settings: NodeSettings = getattr(self._config.collectors, collector.name)
+            if settings.enabled:
+                jobs.append(
+                    Job(collector, settings.interval, partial(self._open, collector, settings, simulated_since))
+                )
+        return Workers(jobs, self._snapshots, self._timeline, self._clock)
+
+    def _open(
+        self,
+        collector: NodeCollector,
+        settings: NodeSettings,
+        simulated_since: int | None,
+        failed: Callable[[Exception], None],
+    ) -> Read:
+        node = Node(settings, self._clock, lambda: self._snapshots.current, failed, simulated_since=simulated_since)
+        return collector.open(node)
 
     def _passes(self, config: Config, snapshots: Snapshots, timeline: Timeline) -> None:
         patterns = {engine.name: engine.forward_pass_files for engine in config.engines if engine.forward_pass_files}

@@ -14,7 +14,7 @@ import msgspec
 
 from agent.catalogue import own
 from agent.clock import NS, Clock, SystemClock
-from agent.config import Config, Web
+from agent.config import Collectors, Config, NodeSettings, Web
 from agent.entities import Agent, BuildInfo, Queue, Reload
 from agent.errors import ConfigError
 from agent.metric import Sample
@@ -63,8 +63,6 @@ def run(
     What is seen goes to `recorder`, which whoever made it starts and stops.
     """
     config = load()
-    for key in _unused(config):
-        LOG.warning("%s is set, which this release reads and does not act on yet", key)
     clock = SystemClock()
     # First of all: it takes the socket's name out of the environment that the reader inherits.
     notifier = Notifier(os.environ)
@@ -126,6 +124,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         config, snapshots, timeline, clock, token, feeding.told, demo=demo is not None, recorder=recorder
     )
     engines = feeding.scraping(receiving)
+    node = feeding.node(None if demo is None else demo.started_ns)
     reloading = _Reloading(load, config, supervisor, interface, demo)
     started = clock.unix_ns(clock.monotonic_ns()) / NS
 
@@ -141,6 +140,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
         yield from interface.samples()
         yield from receiving.samples()
         yield from engines.samples()
+        yield from node.samples()
         for pusher in pushers:
             yield from pusher.samples()
 
@@ -167,7 +167,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     service = Service(
         supervisor,
         scheduler,
-        [server, receiving, engines],
+        [server, receiving, engines, node],
         parts,
         notifier,
         kernel_log=None if demo else _kernel_log(config),
@@ -256,16 +256,6 @@ def _setup(config: Config, demo: "SimulatedEngines | None") -> Setup:
     )
 
 
-def _unused(config: Config) -> list[str]:
-    """List what is configured for parts that this release does not have."""
-    default = Config()
-    return [
-        key
-        for key, given, usual in (("collectors.nic", config.collectors.nic, default.collectors.nic),)
-        if given != usual
-    ]
-
-
 def _fixed(old: Config, new: Config) -> list[str]:
     """List what changed and cannot be changed while the agent runs."""
     return [
@@ -276,6 +266,7 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("receivers", old.receivers, new.receivers),
             ("engines", old.engines, new.engines),
             ("collectors.engines", old.collectors.engines, new.collectors.engines),
+            *((f"collectors.{name}", getattr(old.collectors, name), getattr(new.collectors, name)) for name in _node()),
             ("collectors.neuron", old.collectors.neuron, new.collectors.neuron),
             ("collectors.groq", old.collectors.groq, new.collectors.groq),
             ("requests", old.requests, new.requests),
@@ -288,6 +279,11 @@ def _fixed(old: Config, new: Config) -> list[str]:
         )
         if before != after
     ]
+
+
+def _node() -> list[str]:
+    kinds = {field.name: field.type for field in msgspec.structs.fields(Collectors)}
+    return [name for name, kind in kinds.items() if issubclass(kind, NodeSettings)]
 
 
 def _dcgm(config: Config) -> Any:
