@@ -91,3 +91,10 @@ class OwnerGap(NamedTuple):
             "that could not be looked into; bound: more owners than are told",
         ),
     ]
+
+
+class EngineOwner(NamedTuple):
+    """Whose an engine is."""
+
+    engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
+    key: Key
