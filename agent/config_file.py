@@ -14,7 +14,18 @@ from typing import Any
 
 import msgspec
 
-from agent.config import Address, Config, Duration, Engine, NodeSettings, OptionalAddress, PageUrl, Section, Size
+from agent.config import (
+    OWNER_LABELS,
+    Address,
+    Config,
+    Duration,
+    Engine,
+    NodeSettings,
+    OptionalAddress,
+    PageUrl,
+    Section,
+    Size,
+)
 from agent.errors import ConfigError
 
 _PREFIX = "JOULESPAN_"
@@ -203,6 +214,7 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     for limit in _LIMITS:
         if not 1 <= getattr(config.requests, limit) <= _MOST_NAMES:
             yield f"requests.{limit}: must be from 1 to {_MOST_NAMES}"
+    yield from _owners(config)
     for name, web in (("web", config.web), ("receivers.otlp.security", config.receivers.otlp.security)):
         if bool(web.certificate) != bool(web.key):
             yield f"{name}: certificate and key go together"
@@ -220,6 +232,14 @@ def _node(config: Config) -> Iterator[str]:
         settings = getattr(config.collectors, field.name)
         if isinstance(settings, NodeSettings) and settings.interval < _NODE_LEAST:
             yield f"collectors.{field.name}.interval: {settings.interval:g}s is too short; at least {_NODE_LEAST:g}s"
+
+
+def _owners(config: Config) -> Iterator[str]:
+    for label in config.owners.labels:
+        if label not in OWNER_LABELS:
+            yield f"owners.labels: `{_line(label)}` is no attribute of owners{_suggest(label, OWNER_LABELS)}"
+    if not 1 <= config.owners.max <= _MOST_NAMES:
+        yield f"owners.max: must be from 1 to {_MOST_NAMES}"
 
 
 def _files(config: Config) -> Iterator[str]:

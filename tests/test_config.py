@@ -11,9 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import Address, Config, Duration, OptionalAddress, Section, Size
+from agent.config import OWNER_LABELS, Address, Config, Duration, OptionalAddress, Section, Size
 from agent.config_file import load
+from agent.entity import attributes_of
 from agent.errors import ConfigError
+from agent.owner_entities import Owner
 
 CONTRACT = """
 listen: 127.0.0.1:9840
@@ -322,3 +324,12 @@ def test_names_and_tenants_are_bounded_and_can_be_set() -> None:
     assert (config.requests.max_tenants, config.requests.tenant_attributes) == (5, ("a", "b"))
     with pytest.raises(ConfigError, match=r"requests\.max_models: must be from 1 to 10000"):
         load(None, {}, ["requests.max_models=0"])
+
+
+def test_labels_of_owners_are_attributes_that_owners_have(tmp_path: Path) -> None:
+    assert OWNER_LABELS == tuple(attribute.name for attribute in attributes_of(Owner))
+    assert written(tmp_path, "owners: { labels: [slurm.job.id], max: 5 }").owners.labels == ("slurm.job.id",)
+    assert "owners.labels: `k8s.pod` is no attribute of owners; did you mean `k8s.pod." in mistake(
+        tmp_path, "owners: { labels: [k8s.pod] }"
+    )
+    assert "owners.max" in mistake(tmp_path, "owners: { max: 0 }")
