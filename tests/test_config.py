@@ -327,7 +327,7 @@ def test_names_and_tenants_are_bounded_and_can_be_set() -> None:
 
 
 def test_labels_of_owners_are_attributes_that_owners_have(tmp_path: Path) -> None:
-    assert OWNER_LABELS == tuple(attribute.name for attribute in attributes_of(Owner))
+    assert tuple(attribute.name for attribute in attributes_of(Owner)) == OWNER_LABELS
     assert written(tmp_path, "owners: { labels: [slurm.job.id], max: 5 }").owners.labels == ("slurm.job.id",)
     assert "owners.labels: `k8s.pod` is no attribute of owners; did you mean `k8s.pod." in mistake(
         tmp_path, "owners: { labels: [k8s.pod] }"
