@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from agent.entities import Gpu, MigInstance, RequestClass
 from agent.otlp.envelope import Envelope
+from agent.owner_entities import NOBODY, Owner
 from agent.requests import Request
 
 _BESIDE = 1024
@@ -16,7 +17,7 @@ _BESIDE = 1024
 class Place(NamedTuple):
     """A request, and where its span's bytes are: spans[at].
 
-    Once they are known, the GPUs that served it, and the number under which the ledger divides it.
+    Once they are known, the GPUs that served it, the number under which the ledger divides it, and whose it is.
     """
 
     request: Request
@@ -24,6 +25,7 @@ class Place(NamedTuple):
     at: int
     gpus: tuple[Gpu | MigInstance, ...] = ()
     number: int | None = None
+    owner: Owner = NOBODY
 
 
 class Divided(NamedTuple):

@@ -9,12 +9,14 @@ by a ring. Series of a name that lost its slot end, and what they counted is not
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from itertools import repeat
+from typing import Any, NamedTuple, TypeAlias
 
 from agent.catalogue import energy
 from agent.catalogue import requests as catalogue
 from agent.entities import RequestClass, RequestEngine, RequestFinish, RequestName, RequestPhase, RequestTokens
 from agent.metric import Distribution, Exemplar, Histogram, Sample
+from agent.owner_entities import NOBODY, Owner
 from agent.processors.top_names import OTHER, TopNames
 from agent.requests import Request, Role
 from agent.spans import Span
@@ -37,7 +39,7 @@ class Seen(NamedTuple):
 class RequestMetrics:
     """Counts requests, and says what it has counted. `guard` is entered by every method, so that threads can share it.
 
-    `engines`, `models` and `tenants` are how many of each have a name of their own, `classes` how many combinations.
+    `engines`, `models`, `tenants` and `owners` are how many of each are told, `classes` how many combinations.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class RequestMetrics:
         models: int = 64,
         tenants: int = 64,
         classes: int = 512,
+        owners: int = 64,
         guard: AbstractContextManager[object] | None = None,
     ) -> None:
         """Start with nothing counted. Without a `guard` it is for one thread."""
@@ -55,19 +58,23 @@ class RequestMetrics:
         self._tenants = TopNames(tenants)
         self._finishes = TopNames(_FINISHES)
         self._capacity = classes
-        self._classes: dict[tuple[str | None, ...], _Class] = {}
+        self._most_owners = owners
+        self._owners: set[Owner] = {NOBODY}
+        self._classes: dict[_Key, _Class] = {}
         self._repeated: dict[str, int] = {}
-        self._without_class = 0
+        self._without_class = self._without_owner = 0
         self._ring = _Ring(_RING)
 
-    def record(self, items: Sequence[tuple[Request, str, str | None]]) -> list[RequestClass | None]:
-        """Count requests, each with the name of its engine and its tenant. Only those of Role.SERVER count.
+    def record(
+        self, items: Sequence[tuple[Request, str, str | None]], owners: Iterable[Owner] = repeat(NOBODY)
+    ) -> list[RequestClass | None]:
+        """Count requests, each with the name of its engine, its tenant and its owner. Only those of Role.SERVER count.
 
         A span that came before, with the same ids, times and name, is counted as repeated only. Gives the class of
         each request, whatever its role; None for one that came before.
         """
         with self._guard:
-            return [self._record(request, engine, tenant) for request, engine, tenant in items]
+            return [self._record(*item, owner) for item, owner in zip(items, owners, strict=False)]
 
     def charge(self, kind: RequestClass, prefill: float, decode: float) -> None:
         """Add J to what requests of a class took."""
@@ -92,21 +99,38 @@ class RequestMetrics:
         with self._guard:
             gone = [set(names.rebalance()) for names in (self._engines, self._models, self._tenants)]
             finishes = self._finishes.rebalance()
+            left = self._owners_left()
             full = len(self._classes) >= self._capacity
             for key, counted in list(self._classes.items()):
-                if any(name in lost for name, lost in zip(key, gone, strict=True)) or (full and counted.idle):
+                gone_name = key[3] not in left or any(name in lost for name, lost in zip(key, gone, strict=False))
+                if gone_name or (full and counted.idle):
                     del self._classes[key]
                 counted.forget(finishes)
             self._repeated = {name: count for name, count in self._repeated.items() if name not in gone[0]}
 
-    def _record(self, request: Request, engine: str, tenant: str | None) -> RequestClass | None:
+    def _owners_left(self) -> set[Owner]:
+        """Where there is no room for further owners, let go of those who had no request of late."""
+        if len(self._owners) > self._most_owners:
+            self._owners = {NOBODY, *(key[3] for key, counted in self._classes.items() if not counted.idle)}
+        return self._owners
+
+    def _owner(self, owner: Owner) -> Owner:
+        if owner in self._owners:
+            return owner
+        if len(self._owners) > self._most_owners:  # Nobody is in it too.
+            self._without_owner += 1
+            return NOBODY
+        self._owners.add(owner)
+        return owner
+
+    def _record(self, request: Request, engine: str, tenant: str | None, owner: Owner) -> RequestClass | None:
         span, counted = request.span, request.role is Role.SERVER
         engine_name = self._engines.name(engine) or OTHER
         if self._ring.has(hash((span.trace_id, span.span_id, span.start, span.end, span.name))):
             if counted:
                 self._repeated[engine_name] = self._repeated.get(engine_name, 0) + 1
             return None
-        key = (engine_name, self._models.name(request.model), self._tenants.name(tenant))
+        key = (engine_name, self._models.name(request.model), self._tenants.name(tenant), self._owner(owner))
         if not counted and key not in self._classes:
             return RequestClass(*key)
         found = self._classes.get(key) or self._class(key)
@@ -117,7 +141,7 @@ class RequestMetrics:
     def _of(self, kind: RequestClass) -> "_Class":
         return self._classes.get(kind) or self._class(kind)
 
-    def _class(self, key: tuple[str, str | None, str | None]) -> "_Class":
+    def _class(self, key: "_Key") -> "_Class":
         if len(self._classes) >= self._capacity and key != _ALL_OTHER:
             self._without_class += 1
             return self._classes.get(_ALL_OTHER) or self._class(_ALL_OTHER)
@@ -134,13 +158,15 @@ class RequestMetrics:
             "model": self._models.dropped,
             "tenant": self._tenants.dropped,
             "finish": self._finishes.dropped,
+            "owner": self._without_owner,
             "class": self._without_class,
         }
         for attribute, count in dropped.items():
             yield catalogue.NAMES_DROPPED(RequestName(attribute), count)
 
 
-_ALL_OTHER = (OTHER, OTHER, OTHER)
+_Key: TypeAlias = tuple[str, str | None, str | None, Owner]
+_ALL_OTHER: _Key = (OTHER, OTHER, OTHER, NOBODY)
 
 
 def _finish(request: Request) -> str | None:
@@ -208,13 +234,14 @@ class _Class:
         for tally in tallies:
             if (made := tally.distribution()) is not None:
                 yield made
+        name, owner = self.entity[:3], self.entity.owner
         for phase, joules in self.joules.items():
             if joules:
-                yield energy.ENERGY_ATTRIBUTED(RequestPhase(*self.entity, phase), joules)
+                yield energy.ENERGY_ATTRIBUTED(RequestPhase(*name, phase, owner), joules)
         for kind, count in self._tokens.items():
-            yield catalogue.REQUEST_TOKENS(RequestTokens(*self.entity, kind), count)
+            yield catalogue.REQUEST_TOKENS(RequestTokens(*name, kind, owner), count)
         for finish, count in self._finished.items():
-            yield catalogue.REQUEST_FINISHED(RequestFinish(*self.entity, finish), count)
+            yield catalogue.REQUEST_FINISHED(RequestFinish(*name, finish, owner), count)
 
 
 class _Tally:
