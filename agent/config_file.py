@@ -185,12 +185,12 @@ def _from_text(key: str, text: str) -> object:
     if lowered in ("true", "false"):
         return lowered == "true"
     last = key.rpartition(".")[2]
-    if last in ("include", "exclude", "tenant_attributes", "command"):
+    if last in ("include", "exclude", "tenant_attributes", "command", "labels"):
         return [part.strip() for part in text.split(",") if part.strip()]
     if last == "headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
     # More digits than that are no size of a queue, and int() refuses thousands of them without naming the key.
-    whole = key in ("exporters.otlp.queue", *(f"requests.{one}" for one in _LIMITS))
+    whole = key in ("exporters.otlp.queue", "owners.max", *(f"requests.{one}" for one in _LIMITS))
     return int(text) if whole and re.fullmatch(r"[0-9]{1,9}", lowered) else text
 
 

@@ -333,3 +333,6 @@ def test_labels_of_owners_are_attributes_that_owners_have(tmp_path: Path) -> Non
         tmp_path, "owners: { labels: [k8s.pod] }"
     )
     assert "owners.max" in mistake(tmp_path, "owners: { max: 0 }")
+    given = load(None, {"JOULESPAN_OWNERS_MAX": "7"}, ["owners.labels=slurm.job.id, process.owner"]).owners
+    assert (given.max, given.labels) == (7, ("slurm.job.id", "process.owner"))
+    assert load(None, {}, ["owners.labels="]).owners.labels == ()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.catalogue import SECTIONS, metrics
+from agent.commands.dcgm_table import dcgm_table
 from agent.commands.engine_tables import engine_tables
 from agent.metric import Histogram, Metric
 from alerts.recording import GROUPS, rules_file
@@ -30,7 +31,12 @@ def generate(root: Path, *, check: bool) -> int:
 def files() -> Mapping[str, str]:
     """Make every generated file: path below the root of the checkout to text."""
     recording = {f"alerts/rules/{group.name}.yaml": rules_file(group) for group in GROUPS}
-    return {"docs/metrics.md": metrics_page(), "docs/engine-metrics.md": engine_tables(), **recording}
+    return {
+        "docs/metrics.md": metrics_page(),
+        "docs/engine-metrics.md": engine_tables(),
+        "docs/dcgm-names.md": dcgm_table(),
+        **recording,
+    }
 
 
 def metrics_page() -> str:
