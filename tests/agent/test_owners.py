@@ -3,10 +3,14 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from agent.otlp.values import Value, attributes
+from tests.agent.collector import Collector
 from tests.agent.prometheus import Prometheus, scraping
 from tests.agent.running import Scrape, running
 
@@ -68,3 +72,25 @@ def test_requests_are_told_the_attributes_that_are_listed(tmp_path: Path, labels
         assert {name for name in names if name.startswith(("k8s", "slurm"))} == (
             {"k8s_deployment_name"} if labels else set()
         )
+
+
+def test_spans_are_told_whose_they_are(tmp_path: Path) -> None:
+    with Collector().running() as collector:
+        settings = [*FAST, "--set", f"exporters.traces.endpoint={collector.endpoint}"]
+        with running("demo", *settings, env=os.environ, log=tmp_path / "log") as agent:
+            agent.until(lambda _: {"llama-3-3-70b", "qwen3-32b"} <= {name(one) for one in pods(collector)}, seconds=60)
+    told = pods(collector)
+    assert {dict(one)["k8s.namespace.name"] for one in told} == {"inference"}
+
+
+def pods(collector: Collector) -> list[Mapping[str, Value]]:
+    """Attributes of the spans that say which pod they are of, each of them once."""
+    found = [Span.FromString(one) for one in collector.raw()]
+    each = [[pair.key for pair in one.attributes] for one in found]
+    assert [keys for keys in each if len(keys) != len(set(keys))] == []
+    return [told for one in found if "k8s.pod.name" in (told := attributes(one.attributes))]
+
+
+def name(told: Mapping[str, Value]) -> str:
+    """Give the Deployment of a pod by the pod's name."""
+    return str(told["k8s.pod.name"]).rsplit("-", 2)[0]
