@@ -180,9 +180,38 @@ class RdmaCollector(NodeSettings, frozen=True, kw_only=True):
 
 
 class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
-    """Which NICs are near which GPUs. Changes when somebody plugs."""
+    """Which NICs are near which GPUs."""
 
-    interval: Duration = Duration(30)
+    interval: Duration = Duration(10)
+
+
+class HostCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the host does. With `detail` also of each CPU; patterns are of names of disks."""
+
+    interval: Duration = Duration(5)
+    detail: bool = False
+
+
+class TemperatureCollector(HostCollector, frozen=True, kw_only=True):
+    """Temperature sensors of the host. With `detail` also of each core; patterns are of names of chips."""
+
+    interval: Duration = Duration(10)
+
+
+class TcpCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the kernel counts of TCP. There are no names in it for patterns."""
+
+    interval: Duration = Duration(2)
+
+
+class EngineProcessCollector(NodeSettings, frozen=True, kw_only=True):
+    """What engines' processes and control groups use. Patterns are of names of engines."""
+
+    interval: Duration = Duration(5)
+
+
+class PowerCollector(NodeSettings, frozen=True, kw_only=True):
+    """Power meters of CPUs, memory and modules. Patterns are of what meters call themselves."""
 
 
 class OwnersCollector(NodeSettings, frozen=True, kw_only=True):
@@ -238,6 +267,11 @@ class Collectors(Section, frozen=True, kw_only=True):
     rdma: RdmaCollector = msgspec.field(default_factory=RdmaCollector)
     affinity: AffinityCollector = msgspec.field(default_factory=AffinityCollector)
     owners: OwnersCollector = msgspec.field(default_factory=OwnersCollector)
+    host: HostCollector = msgspec.field(default_factory=HostCollector)
+    temperatures: TemperatureCollector = msgspec.field(default_factory=TemperatureCollector)
+    tcp: TcpCollector = msgspec.field(default_factory=TcpCollector)
+    engine_processes: EngineProcessCollector = msgspec.field(default_factory=EngineProcessCollector)
+    cpu_power: PowerCollector = msgspec.field(default_factory=PowerCollector)
     neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
     groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 

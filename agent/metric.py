@@ -88,7 +88,6 @@ class Metric(Generic[E]):
         self.brief = brief
         self.prometheus = prometheus_name(name, unit, type(self))
         self._memo: dict[Entity, Series] = {}
-        self._others: list[type[Entity]] = []
 
     def __call__(self, entity: E, value: float) -> Sample:
         """Make a sample of `value`, in the metric's unit."""
@@ -103,49 +102,30 @@ class Metric(Generic[E]):
             series = self._memo[entity] = Series(self, entity)
         return series
 
-    def of(self, entity: type[F]) -> "Facet[F]":
-        """Give this metric a further kind of entity: hardware of another `hw.type` under the same name."""
-        self._others.append(entity)
-        return Facet(self, entity)
-
     @property
     def attributes(self) -> tuple[Attr, ...]:
         """The attributes its series can have."""
-        found: dict[str, Attr] = {}
-        kinds: list[type[Entity]] = [self.entity, *self._others]
-        for kind in kinds:
-            for attr in attributes_of(kind):
-                found.setdefault(attr.name, attr)
-        return tuple(found.values())
+        return attributes_of(self.entity)
 
     def __repr__(self) -> str:
         """Name it."""
         return f"<{type(self).__name__} {self.name}>"
 
 
-class Facet(Generic[F]):
-    """A metric as it is of one more kind of entity. Its series are the metric's."""
-
-    def __init__(self, metric: Metric[Any], entity: type[F]) -> None:
-        """See Metric.of."""
-        self.metric = metric
-        self.entity = entity
-
-    def __call__(self, entity: F, value: float) -> Sample:
-        """See Metric."""
-        return self.metric(entity, value)
-
-    def series(self, entity: F) -> Series:
-        """See Metric."""
-        return self.metric.series(entity)
-
-
 class Gauge(Metric[E]):
     """A value that goes up and down and whose sum over entities means nothing by itself."""
+
+    def of(self, entity: type[F], brief: str = "") -> "Gauge[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return Gauge(self.name, self.unit, entity, brief or self.brief)
 
 
 class UpDownCounter(Metric[E]):
     """A value that goes up and down and can be added up over entities."""
+
+    def of(self, entity: type[F], brief: str = "") -> "UpDownCounter[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return UpDownCounter(self.name, self.unit, entity, brief or self.brief)
 
 
 class Info(Metric[E]):
@@ -161,6 +141,10 @@ class Counter(Metric[E]):
 
     prometheus_type = "counter"
     monotonic = True
+
+    def of(self, entity: type[F], brief: str = "") -> "Counter[F]":
+        """Make the metric of this name for hardware of another `hw.type`: the same kind and unit, another entity."""
+        return Counter(self.name, self.unit, entity, brief or self.brief)
 
 
 class Histogram(Metric[E]):

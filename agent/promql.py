@@ -7,9 +7,12 @@ Only counters have a rate: mypy refuses `rate(TEMPERATURE)`, and so does the fun
 written in OpenTelemetry's spelling and come out as Prometheus labels.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 
+from agent.catalogue import FAMILIES
 from agent.metric import Counter, Gauge, Histogram, Info, Metric, UpDownCounter, label_name
 
 RATE_INTERVAL = "$__rate_interval"
@@ -25,6 +28,23 @@ class Regex(str):
     """A label value that is matched as a regular expression."""
 
     __slots__ = ()
+
+
+class Not(str):
+    """A label value that series must not have; those without the label pass."""
+
+    __slots__ = ()
+
+
+class NotRegex(str):
+    """A regular expression that the label value must not match; series without the label are matched as empty."""
+
+    __slots__ = ()
+
+
+_MATCHERS = {Regex: "=~", Not: "!=", NotRegex: "!~"}
+Current: TypeAlias = Gauge[Any] | UpDownCounter[Any] | Info[Any] | Counter[Any]
+"""Metrics that have one series per entity; a histogram has many."""
 
 
 class Expr:
@@ -60,9 +80,13 @@ class Expr:
         """Count series, by attributes."""
         return self._aggregate("count", by)
 
-    def topk(self, number: int) -> "Expr":
-        """Keep the largest."""
+    def topk(self, number: int | str) -> "Expr":
+        """Keep the largest; how many may be a variable."""
         return Expr(f"topk({number}, {self.text})", self.attributes)
+
+    def bottomk(self, number: int | str) -> "Expr":
+        """Keep the smallest."""
+        return Expr(f"bottomk({number}, {self.text})", self.attributes)
 
     def over_time(self, function: Literal["avg", "max", "min", "count", "last"], window: str) -> "Expr":
         """Summarise over a window, by a subquery."""
@@ -108,9 +132,21 @@ class Expr:
         """Keep what differs."""
         return self._binary("!=", other, _COMPARISON)
 
+    def per(self, other: "Expr", *on: str, many: bool = False) -> "Expr":
+        """Divide, compared on attributes; `many` series here may share one there."""
+        return self._matched("/", other, _PRODUCT, on, many=many)
+
+    def minus(self, other: "Expr", *on: str, many: bool = False) -> "Expr":
+        """Subtract, compared on attributes; `many` series here may share one there."""
+        return self._matched("-", other, _SUM, on, many=many)
+
     def __and__(self, other: "Expr") -> "Expr":
         """Keep what the other has too."""
         return self._binary("and", other, _AND)
+
+    def where(self, other: "Expr", *on: str) -> "Expr":
+        """Keep what the other has too, compared on attributes."""
+        return self._binary(f"and{_on(on, other)}", other, _AND)
 
     def unless(self, other: "Expr", *on: str) -> "Expr":
         """Keep what the other has not, compared on attributes if given."""
@@ -134,6 +170,13 @@ class Expr:
         grouping = f" by ({_names(by)}) " if by else ""
         return Expr(f"{function}{grouping}({self.text})", by)
 
+    def _matched(self, operator: str, other: "Expr", binding: int, on: tuple[str, ...], *, many: bool) -> "Expr":
+        for attribute in on:
+            _known(attribute, self.attributes)
+        group = " group_left ()" if many else ""
+        result = self._binary(f"{operator}{_on(on, other)}{group}", other, binding)
+        return result if many else Expr(result.text, on, binding)
+
     def _binary(self, operator: str, other: "Expr | float", binding: int) -> "Expr":
         right = other if isinstance(other, Expr) else Expr(_number(other))
         # Operators of equal binding are read from the left, so only the right side needs parentheses for them.
@@ -147,21 +190,136 @@ class Expr:
     __hash__ = None  # type: ignore[assignment]  # comparing builds a query
 
 
-def of(
-    metric: Gauge[Any] | UpDownCounter[Any] | Info[Any] | Counter[Any], where: Mapping[str, str] | None = None
-) -> Expr:
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which series a set of queries is about: matchers that every selector made with it has.
+
+    `labels` are those that Prometheus adds, under its names, such as instance and cluster; `attributes` are
+    OpenTelemetry's and narrow the metrics that have them, all others stay whole. What a query asks for itself wins.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no label name, with ValueError."""
+        for label in self.labels:
+            if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", label):
+                message = f"`{label}` is no label name"
+                raise ValueError(message)
+
+    def narrow(self, attributes: Mapping[str, str]) -> "Scope":
+        """Give the same scope with more attributes."""
+        return replace(self, attributes={**self.attributes, **attributes})
+
+    def of(self, metric: Current, where: Mapping[str, str] | None = None) -> Expr:
+        """Select the series of a metric, by attribute values."""
+        return Expr(self._select(metric, metric.prometheus, where), self._of(metric))
+
+    def rate(self, metric: Counter[Any], where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL) -> Expr:
+        """Take the increase per second of a counter. Raises TypeError for anything else."""
+        return self._over("rate", metric, where, window)
+
+    def increase(
+        self, metric: Counter[Any], where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL
+    ) -> Expr:
+        """Take the increase of a counter over a window. Raises TypeError for anything else."""
+        return self._over("increase", metric, where, window)
+
+    def resets(self, metric: Counter[Any], where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL) -> Expr:
+        """Count how often a counter began again in a window. Raises TypeError for anything else."""
+        return self._over("resets", metric, where, window)
+
+    def quantile(
+        self,
+        share: float,
+        metric: Histogram[Any],
+        *by: str,
+        where: Mapping[str, str] | None = None,
+        window: str = RATE_INTERVAL,
+    ) -> Expr:
+        """Estimate a quantile of a histogram, by attributes."""
+        return Expr(
+            f"histogram_quantile({_number(share)}, {self.buckets(metric, *by, where=where, window=window)})", by
+        )
+
+    def buckets(
+        self,
+        metric: Histogram[Any],
+        *by: str,
+        where: Mapping[str, str] | None = None,
+        window: str = RATE_INTERVAL,
+        function: Literal["rate", "increase"] = "rate",
+    ) -> Expr:
+        """Take the rate of each bucket of a histogram, by attributes; buckets are cumulative in `le`."""
+        for attribute in by:
+            _known(attribute, self._of(metric))
+        selected = self._select(metric, f"{metric.prometheus}_bucket", where)
+        return Expr(f"sum by ({_names((*by, 'le'))}) ({function}({selected}[{window}]))", (*by, "le"))
+
+    def observed(
+        self,
+        part: Literal["count", "sum"],
+        metric: Histogram[Any],
+        where: Mapping[str, str] | None = None,
+        window: str = RATE_INTERVAL,
+    ) -> Expr:
+        """Take the rate of how many values a histogram observed, or of what they add up to."""
+        selected = self._select(metric, f"{metric.prometheus}_{part}", where)
+        return Expr(f"rate({selected}[{window}])", self._of(metric))
+
+    def absent(self, metric: Metric[Any], where: Mapping[str, str] | None = None) -> Expr:
+        """Say 1 when no series of the metric exists."""
+        return Expr(f"absent({self._select(metric, metric.prometheus, where)})", (*self.labels, *(where or ())))
+
+    def recorded(self, record: str, *attributes: str) -> Expr:
+        """Select the series of a recording rule that keeps these attributes and the labels of the scope."""
+        kept = {attribute: value for attribute, value in self.attributes.items() if attribute in attributes}
+        matchers = _matchers({**kept, **self.labels})
+        return Expr(f"{record}{{{matchers}}}" if matchers else record, (*attributes, *self.labels))
+
+    def _over(self, function: str, metric: Counter[Any], where: Mapping[str, str] | None, window: str) -> Expr:
+        if not isinstance(metric, Counter):
+            message = f"{function}() of {metric.name}, which is no counter"
+            raise TypeError(message)
+        return Expr(f"{function}({self._select(metric, metric.prometheus, where)}[{window}])", self._of(metric))
+
+    def _select(self, metric: Metric[Any], name: str, where: Mapping[str, str] | None) -> str:
+        known = self._of(metric)
+        for attribute in where or ():
+            _known(attribute, known)
+        kept = {attribute: value for attribute, value in self.attributes.items() if attribute in known}
+        asked = where or {}
+        matchers = _matchers({**_hardware(metric), **asked, **kept, **self.labels, **asked})
+        return f"{name}{{{matchers}}}" if matchers else name
+
+    def _of(self, metric: Metric[Any]) -> frozenset[str]:
+        return SCRAPE | {attribute.name for attribute in metric.attributes} | set(self.labels)
+
+
+def _hardware(metric: Metric[Any]) -> dict[str, str]:
+    """Name the hardware of a metric that shares its name with those of other hardware: they may overlap."""
+    if len(FAMILIES.get(metric.name, ())) > 1:
+        return {attribute.name: attribute.brief for attribute in metric.attributes if attribute.name == "hw.type"}
+    return {}
+
+
+_EVERYTHING = Scope()
+
+
+def of(metric: Current, where: Mapping[str, str] | None = None) -> Expr:
     """Select the series of a metric, by attribute values."""
-    return Expr(_select(metric, metric.prometheus, where), _attributes(metric))
+    return _EVERYTHING.of(metric, where)
 
 
 def rate(metric: Counter[Any], where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL) -> Expr:
     """Take the increase per second of a counter. Raises TypeError for anything else."""
-    return _over("rate", metric, where, window)
+    return _EVERYTHING.rate(metric, where, window)
 
 
 def increase(metric: Counter[Any], where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL) -> Expr:
     """Take the increase of a counter over a window. Raises TypeError for anything else."""
-    return _over("increase", metric, where, window)
+    return _EVERYTHING.increase(metric, where, window)
 
 
 def quantile(
@@ -172,17 +330,12 @@ def quantile(
     window: str = RATE_INTERVAL,
 ) -> Expr:
     """Estimate a quantile of a histogram, by attributes."""
-    for attribute in by:
-        _known(attribute, _attributes(metric))
-    selected = _select(metric, f"{metric.prometheus}_bucket", where)
-    return Expr(
-        f"histogram_quantile({_number(share)}, sum by ({_names((*by, 'le'))}) (rate({selected}[{window}])))", by
-    )
+    return _EVERYTHING.quantile(share, metric, *by, where=where, window=window)
 
 
 def absent(metric: Metric[Any], where: Mapping[str, str] | None = None) -> Expr:
     """Say 1 when no series of the metric exists."""
-    return Expr(f"absent({_select(metric, metric.prometheus, where)})", where or ())
+    return _EVERYTHING.absent(metric, where)
 
 
 def now() -> Expr:
@@ -190,26 +343,11 @@ def now() -> Expr:
     return Expr("time()")
 
 
-def _over(function: str, metric: Counter[Any], where: Mapping[str, str] | None, window: str) -> Expr:
-    if not isinstance(metric, Counter):
-        message = f"{function}() of {metric.name}, which is no counter"
-        raise TypeError(message)
-    return Expr(f"{function}({_select(metric, metric.prometheus, where)}[{window}])", _attributes(metric))
-
-
-def _select(metric: Metric[Any], name: str, where: Mapping[str, str] | None) -> str:
-    attributes = _attributes(metric)
-    for attribute in where or ():
-        _known(attribute, attributes)
-    matchers = ",".join(
-        f'{label_name(attribute)}{"=~" if isinstance(value, Regex) else "="}"{_escape(value)}"'
-        for attribute, value in (where or {}).items()
+def _matchers(values: Mapping[str, str]) -> str:
+    return ",".join(
+        f'{label_name(attribute)}{_MATCHERS.get(type(value), "=")}"{_escape(value)}"'
+        for attribute, value in values.items()
     )
-    return f"{name}{{{matchers}}}" if matchers else name
-
-
-def _attributes(metric: Metric[Any]) -> frozenset[str]:
-    return SCRAPE | {attribute.name for attribute in metric.attributes}
 
 
 def _known(attribute: str, attributes: frozenset[str]) -> None:

@@ -40,6 +40,12 @@ class Unit(Enum):
     LANES = ("{lane}", "", "short")
     BLOCKS = ("{block}", "", "short")
     OPERATIONS = ("{operation}", "", "short")
+    CPUS = ("{cpu}", "", "short")
+    THREADS = ("{thread}", "", "short")
+    PROCESSES = ("{process}", "", "short")
+    FAULTS = ("{fault}", "", "short")
+    CONNECTIONS = ("{connection}", "", "short")
+    SEGMENTS = ("{segment}", "", "short")
     TICKS = ("{tick}", "", "short")
 
     @property

@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics import export as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from agent.catalogue import METRICS, brief_of
 from agent.errors import ConfigError
 from agent.metric import Exemplar, Metric, UpDownCounter
 from agent.version import VERSION
@@ -74,7 +75,7 @@ class Backend:
     def _data(self, push: Push) -> sdk.MetricsData:
         found: dict[Metric[Any], list[sdk.NumberDataPoint]] = {}
         for metric, attributes, start, time, value in push.points():
-            found.setdefault(metric, []).append(sdk.NumberDataPoint(attributes, start, time, value, ()))
+            found.setdefault(METRICS[metric.name], []).append(sdk.NumberDataPoint(attributes, start, time, value, ()))
         histograms: dict[Metric[Any], list[sdk.HistogramDataPoint]] = {}
         for point in push.histograms():
             histograms.setdefault(point.distribution.series.metric, []).append(_histogram(point))
@@ -85,7 +86,7 @@ class Backend:
 
 
 def _metric(metric: Metric[Any], data: sdk.Sum | sdk.Gauge | sdk.Histogram) -> sdk.Metric:
-    return sdk.Metric(metric.name, metric.brief, metric.unit.ucum, data)
+    return sdk.Metric(metric.name, brief_of(metric.name), metric.unit.ucum, data)
 
 
 def _typed(metric: Metric[Any], points: list[sdk.NumberDataPoint]) -> sdk.Sum | sdk.Gauge:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 from prometheus_client.utils import floatToGoString
 
-from agent.catalogue import METRICS
+from agent.catalogue import METRICS, brief_of
 from agent.clock import NS
 from agent.entity import attributes
 from agent.metric import Counter, Distribution, Exemplar, Metric, Series, label_name
@@ -80,10 +80,10 @@ class PrometheusWriter:
         self.prepare(snapshot)
         families = self._families(form)
         parts = [_TARGET_HEADERS[form], self._target]
-        for metric in METRICS.values():
-            if metric in families:
+        for name, metric in METRICS.items():
+            if name in families:
                 parts.append(self._headers[form, metric])
-                parts += families[metric]
+                parts += families[name]
         parts.append(more.encode("utf-8", "replace"))
         if form is Format.OPENMETRICS:
             parts.append(b"# EOF\n")
@@ -93,16 +93,16 @@ class PrometheusWriter:
         """Write what changed since the last time, so that a scrape has only to join."""
         self._kept = {source: self._keep(source, batch) for source, batch in snapshot.batches.items()}
 
-    def _families(self, form: Format) -> dict[Metric[Any], list[bytes]]:
-        families: dict[Metric[Any], list[bytes]] = {}
+    def _families(self, form: Format) -> dict[str, list[bytes]]:
+        families: dict[str, list[bytes]] = {}
         for kept in self._kept.values():
             for metric, text in kept.texts:
-                if metric in families:
-                    families[metric].append(text)
+                if metric.name in families:
+                    families[metric.name].append(text)
                 else:
-                    families[metric] = [text]
+                    families[metric.name] = [text]
             for series, histogram in kept.histograms.items():
-                families.setdefault(series.metric, []).append(histogram.text(form))
+                families.setdefault(series.metric.name, []).append(histogram.text(form))
         return families
 
     def _keep(self, source: Source, batch: Batch) -> _Kept:
@@ -205,7 +205,7 @@ def escape(value: str) -> str:
 
 def _header(metric: Metric[Any], form: Format) -> bytes:
     """Write HELP and TYPE. OpenMetrics names a counter's family without _total, escapes quotes, and has UNIT."""
-    name, brief = metric.prometheus, metric.brief.replace("\\", "\\\\").replace("\n", "\\n")
+    name, brief = metric.prometheus, brief_of(metric.name).replace("\\", "\\\\").replace("\n", "\\n")
     if form is Format.TEXT:
         return f"# HELP {name} {brief}\n# TYPE {name} {metric.prometheus_type}\n".encode()
     family = name.removesuffix("_total") if isinstance(metric, Counter) else name

@@ -14,10 +14,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.catalogue.gpu import ENERGY, GPU_INFO, GPU_UTILIZATION, POWER, TEMPERATURE
+from agent.catalogue.cpu_power import MODULE_ENERGY
+from agent.catalogue.energy import ENERGY_IDLE as ENERGY
+from agent.catalogue.gpu import GPU_INFO, GPU_UTILIZATION, POWER_LIMIT, TEMPERATURE
+from agent.catalogue.gpu import POWER as BOARD_POWER
+from agent.catalogue.gpu import POWER_MODULE as POWER
 from agent.catalogue.health import XID
 from agent.catalogue.requests import REQUEST_DURATION
-from agent.promql import Expr, Regex, absent, increase, now, of, quantile, rate
+from agent.promql import Expr, Not, NotRegex, Regex, Scope, absent, increase, now, of, quantile, rate
 
 Tree: TypeAlias = "str | int | tuple[str, Tree, Tree]"
 OPERATORS: dict[str, tuple[int, Callable[[Any, Any], Expr]]] = {
@@ -36,7 +40,7 @@ OPERATORS: dict[str, tuple[int, Callable[[Any, Any], Expr]]] = {
     "or": (1, operator.or_),
 }
 """Binding as Prometheus documents it, the strongest highest; all of these are left-associative."""
-LEAVES = ("hw_power_watts", "hw_energy_joules_total", "up")
+LEAVES = ("joulespan_gpu_power_module_watts", "joulespan_energy_idle_joules_total", "up")
 TREES: st.SearchStrategy[Tree] = st.recursive(
     st.sampled_from(LEAVES),
     lambda inner: (
@@ -94,24 +98,27 @@ def test_parentheses_stand_only_where_they_are_needed() -> None:
     [(1, "1"), (0.05, "0.05"), (1.5e9, "1500000000"), (123456789, "123456789"), (-2, "-2"), (1e-9, "1e-09")],
 )
 def test_a_number_keeps_all_its_digits(number: float, text: str) -> None:
-    assert str(of(POWER) > number) == f"hw_power_watts > {text}"
+    assert str(of(POWER) > number) == f"joulespan_gpu_power_module_watts > {text}"
 
 
 @given(st.floats(allow_nan=False))
 def test_any_number_is_read_back_as_itself(number: float) -> None:
-    assert float(str(of(POWER) + number).removeprefix("hw_power_watts + ")) == number
+    assert float(str(of(POWER) + number).removeprefix("joulespan_gpu_power_module_watts + ")) == number
 
 
 def test_a_selector_writes_attributes_as_labels() -> None:
     assert str(of(GPU_UTILIZATION, {"hw.gpu.task": "general"})) == 'hw_gpu_utilization_ratio{hw_gpu_task="general"}'
     assert str(rate(XID, {"xid": Regex("48|79")}, "5m")) == 'rate(joulespan_gpu_xid_total{xid=~"48|79"}[5m])'
-    assert str(increase(ENERGY).sum("hw.id")) == "sum by (hw_id) (increase(hw_energy_joules_total[$__rate_interval]))"
-    assert str(absent(POWER, {"job": "node"})) == 'absent(hw_power_watts{job="node"})'
+    assert (
+        str(increase(ENERGY).sum("hw.id"))
+        == "sum by (hw_id) (increase(joulespan_energy_idle_joules_total[$__rate_interval]))"
+    )
+    assert str(absent(POWER, {"job": "node"})) == 'absent(joulespan_gpu_power_module_watts{job="node"})'
 
 
 def test_a_label_value_is_escaped() -> None:
     selected = str(of(POWER, {"hw.name": 'a"b\\c\nd', "hw.id": Regex(r"GPU-\d+")}))
-    assert selected == r'hw_power_watts{hw_name="a\"b\\c\nd",hw_id=~"GPU-\\d+"}'
+    assert selected == r'joulespan_gpu_power_module_watts{hw_name="a\"b\\c\nd",hw_id=~"GPU-\\d+"}'
 
 
 def test_only_a_counter_has_a_rate() -> None:
@@ -141,6 +148,59 @@ def test_an_attribute_that_the_series_do_not_have_is_refused(build_it: Callable[
         build_it()
 
 
+NODES = Scope({"cluster": Regex("$cluster"), "instance": Regex("$instance")})
+MATCHERS = 'cluster=~"$cluster",instance=~"$instance"'
+
+
+def test_a_scope_is_in_every_selector() -> None:
+    assert str(NODES.of(POWER)) == f"joulespan_gpu_power_module_watts{{{MATCHERS}}}"
+    assert str(NODES.rate(XID, {"xid": "79"}, "5m")) == f'rate(joulespan_gpu_xid_total{{xid="79",{MATCHERS}}}[5m])'
+    assert str(NODES.increase(ENERGY, window="1h")) == f"increase(joulespan_energy_idle_joules_total{{{MATCHERS}}}[1h])"
+    assert str(NODES.resets(ENERGY, window="1h")) == f"resets(joulespan_energy_idle_joules_total{{{MATCHERS}}}[1h])"
+    assert str(NODES.absent(POWER)) == f"absent(joulespan_gpu_power_module_watts{{{MATCHERS}}})"
+    assert str(NODES.recorded("a:b:c", "hw.id")) == f"a:b:c{{{MATCHERS}}}"
+    family = "gen_ai_server_request_duration_seconds"
+    assert str(NODES.quantile(0.5, REQUEST_DURATION, window="5m")) == (
+        f"histogram_quantile(0.5, sum by (le) (rate({family}_bucket{{{MATCHERS}}}[5m])))"
+    )
+    assert str(NODES.observed("count", REQUEST_DURATION, window="5m")) == f"rate({family}_count{{{MATCHERS}}}[5m])"
+
+
+def test_an_empty_scope_adds_nothing() -> None:
+    assert str(Scope().of(POWER)) == str(of(POWER)) == "joulespan_gpu_power_module_watts"
+
+
+def test_a_scope_narrows_only_the_metrics_that_have_the_attribute() -> None:
+    one = Scope().narrow({"hw.id": Regex("$gpu"), "engine": "a"})
+    assert str(one.of(POWER)) == 'joulespan_gpu_power_module_watts{hw_id=~"$gpu"}'
+    assert str(one.recorded("a:b:c", "engine")) == 'a:b:c{engine="a"}'
+    assert str(one.of(POWER, {"hw.id": "GPU-1"})) == 'joulespan_gpu_power_module_watts{hw_id="GPU-1"}'
+
+
+def test_a_scope_takes_any_label_that_prometheus_may_add_and_nothing_else() -> None:
+    assert str(Scope({"datacenter": "x"}).of(POWER).sum("instance")) == (
+        'sum by (instance) (joulespan_gpu_power_module_watts{datacenter="x"})'
+    )
+    with pytest.raises(ValueError, match=r"`data\.center` is no label name"):
+        Scope({"data.center": "x"})
+
+
+def test_what_must_not_match_is_written_so() -> None:
+    assert str(of(POWER, {"hw.id": Not("a"), "hw.name": NotRegex("b|c")})) == (
+        'joulespan_gpu_power_module_watts{hw_id!="a",hw_name!~"b|c"}'
+    )
+
+
+def test_series_with_other_attributes_are_compared_on_those_they_share() -> None:
+    used, limit = of(POWER), of(POWER_LIMIT, {"hw.limit_type": "enforced"})
+    text = 'joulespan_gpu_power_module_watts / on (hw_id) joulespan_gpu_power_limit_watts{hw_limit_type="enforced"}'
+    assert str(used.per(limit, "hw.id")) == text
+    assert str(used.minus(limit, "hw.id", many=True)) == (text.replace("/ on (hw_id)", "- on (hw_id) group_left ()"))
+    assert str(used.where(limit, "hw.id")) == text.replace("/", "and")
+    with pytest.raises(ValueError, match="no attribute `xid`"):
+        used.per(limit, "xid")
+
+
 QUERIES = [
     of(POWER).sum("hw.id") / 1000 > 0.5,
     (of(POWER) - of(POWER).avg("hw.id")) * (of(POWER) + 1) / 2,
@@ -152,6 +212,11 @@ QUERIES = [
     absent(POWER, {"job": "joulespan"}),
     (now() - of(TEMPERATURE)).min("hw.id").equals(-1),
     of(POWER).count("cluster").differs(123456789.25),
+    of(POWER).per(of(POWER_LIMIT, {"hw.limit_type": "enforced"}), "hw.id", "instance").bottomk(3),
+    of(POWER_LIMIT).minus(of(POWER), "hw.id", many=True) > 0,
+    of(POWER, {"hw.id": Not("a"), "hw.name": NotRegex("b|c")}).where(of(POWER_LIMIT), "hw.id"),
+    Scope({"instance": Regex(".*")}).buckets(REQUEST_DURATION, "engine", window="5m"),
+    Scope().observed("sum", REQUEST_DURATION, window="5m").sum() / Scope().resets(ENERGY, window="5m").sum(),
 ]
 
 
@@ -163,3 +228,9 @@ def test_prometheus_takes_what_is_built(tmp_path: Path) -> None:
     done = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(QUERIES)} rules found" in done.stdout
+
+
+def test_a_metric_that_shares_its_name_selects_its_own_kind_of_hardware() -> None:
+    assert str(of(BOARD_POWER)) == 'hw_power_watts{hw_type="gpu"}'
+    assert str(rate(MODULE_ENERGY).sum()) == 'sum(rate(hw_energy_joules_total{hw_type="module"}[$__rate_interval]))'
+    assert str(of(BOARD_POWER, {"hw.type": Regex("gpu|cpu")})) == 'hw_power_watts{hw_type=~"gpu|cpu"}'

@@ -10,12 +10,15 @@ from typing import Any
 
 from agent.catalogue import (
     affinity,
+    cpu_power,
     deployment,
     energy,
     engine,
+    engine_processes,
     gpu,
     groq,
     health,
+    host,
     links,
     neuron,
     nic,
@@ -23,13 +26,14 @@ from agent.catalogue import (
     owners,
     rdma,
     requests,
+    tcp,
     trace_files,
 )
 from agent.metric import Metric
 
 SECTIONS: tuple[ModuleType, ...] = (
-    gpu, health, links, nic, rdma, affinity, engine, deployment, trace_files, requests, neuron, groq, energy, owners,
-    own,
+    gpu, health, links, nic, rdma, affinity, engine, deployment, trace_files, requests, neuron, groq, energy,
+    owners, host, tcp, engine_processes, cpu_power, own,
 )  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 
@@ -39,4 +43,21 @@ def metrics(section: ModuleType) -> list[Metric[Any]]:
     return [value for value in vars(section).values() if isinstance(value, Metric)]
 
 
-METRICS: dict[str, Metric[Any]] = {metric.name: metric for section in SECTIONS for metric in metrics(section)}
+def _families() -> dict[str, tuple[Metric[Any], ...]]:
+    found: dict[str, tuple[Metric[Any], ...]] = {}
+    for section in SECTIONS:
+        for metric in metrics(section):
+            found[metric.name] = (*found.get(metric.name, ()), metric)
+    return found
+
+
+FAMILIES: dict[str, tuple[Metric[Any], ...]] = _families()
+"""The metrics of each name. Several share one that OpenTelemetry has for hardware of every kind: hw.type tells them
+apart, and a query of one of them selects its hw.type."""
+METRICS: dict[str, Metric[Any]] = {name: family[0] for name, family in FAMILIES.items()}
+"""The first metric of each name, which is the GPUs' where GPUs have it."""
+
+
+def brief_of(name: str) -> str:
+    """Say what the metrics of a name are."""
+    return " ".join(dict.fromkeys(metric.brief for metric in FAMILIES[name]))

@@ -27,12 +27,15 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from agent.catalogue import brief_of
+from agent.catalogue.cpu_power import CPU_POWER
 from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
 from agent.catalogue.gpu import CLOCK, ENERGY, MEMORY_USAGE, POWER, PROCESS_MEMORY
 from agent.catalogue.health import XID
 from agent.catalogue.requests import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
 from agent.entities import EngineModel, Gpu, GpuClock, GpuProcess, GpuXid, RequestClass
 from agent.entity import attributes
+from agent.host_entities import CpuMeter
 from agent.metric import Counter, Distribution, Exemplar, Histogram, Sample, label_name
 from agent.snapshot import Batch, Snapshot, Snapshots, Source
 from exporters.prometheus import Format, PrometheusWriter
@@ -62,7 +65,8 @@ class Reference(Collector):
             kind = CounterMetricFamily if isinstance(metric, Counter) else GaugeMetricFamily
             unit = metric.unit.suffix if metric.prometheus.removesuffix("_total").endswith(metric.unit.suffix) else ""
             labels = [label_name(name) for name, _ in pairs]
-            family = families.setdefault(metric.name, kind(metric.prometheus, metric.brief, labels=labels, unit=unit))
+            brief = brief_of(metric.name)
+            family = families.setdefault(metric.name, kind(metric.prometheus, brief, labels=labels, unit=unit))
             family.add_metric([text for _, text in pairs], value)
         for one in self._distributions:
             (metric, entity), counts, total, exemplars, _ = one
@@ -328,3 +332,14 @@ def test_histograms_of_several_sources_stand_together_and_are_written_ahead_in_t
     families = READ[Format.OPENMETRICS](writer.write(snapshots.current, Format.OPENMETRICS).decode())
     found = [(family.name, {one.labels["engine"] for one in family.samples}) for family in list(families)[1:]]
     assert found == [(metric.prometheus, {"a", "b"}) for metric in (REQUEST_DURATION, TIME_TO_FIRST_TOKEN)]
+
+
+def test_metrics_that_share_a_name_are_one_family() -> None:
+    cpu = CPU_POWER(CpuMeter("cpu0", "Grace", "grace", "module0"), 96.5)
+    text = written([POWER(Gpu("GPU-1", "gpu0"), 312.0), cpu], Format.TEXT)
+    lines = [line for line in text.splitlines() if "hw_power_watts" in line]
+    assert [line.partition(" ")[0] for line in lines[:2]] == ["#", "#"]
+    assert lines[2:] == [
+        'hw_power_watts{hw_id="GPU-1",hw_type="gpu",hw_name="gpu0"} 312.0',
+        'hw_power_watts{hw_id="cpu0",hw_type="cpu",hw_name="Grace",scope="grace",hw_parent="module0"} 96.5',
+    ]
