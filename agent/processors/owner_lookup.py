@@ -86,13 +86,16 @@ class OwnerLookup:
 
 def owner_attributes(owner: Owner, span: Mapping[str, Any]) -> bytes:
     """Encode an owner's attributes as those of a span, without those that it has already."""
-    pairs = attributes(owner)
-    return b"".join(_encoded(*pair) for pair in pairs if pair[0] not in span) if pairs else b""
+    each, whole = _encoded(owner)
+    if span.keys().isdisjoint(each):
+        return whole
+    return b"".join(encoded for name, encoded in each.items() if name not in span)
 
 
-@lru_cache(4096)
-def _encoded(name: str, value: str) -> bytes:
-    return span_attribute(name, value)
+@lru_cache(1024)
+def _encoded(owner: Owner) -> tuple[Mapping[str, bytes], bytes]:
+    each = {name: span_attribute(name, value) for name, value in attributes(owner)}
+    return each, b"".join(each.values())
 
 
 def _by_clues(clues: Clues) -> Callable[[Owner], bool]:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.catalogue.gpu import GPU_INFO, MIG_PROCESS_MEMORY, PROCESS_COUNT, PROCESS_MEMORY
+from agent.catalogue.gpu import GPU_INFO, MIG_MEMORY_USAGE, MIG_PROCESS_MEMORY, PROCESS_COUNT, PROCESS_MEMORY
 from agent.clock import FakeClock
 from agent.collectors.node import Node
 from agent.collectors.node.owners import OwnersReader, _simulated, holders_in, sources_of
@@ -23,6 +23,9 @@ TESTS = Path(__file__).parents[1]
 FIXTURES, GOLDEN = TESTS / "fixtures", TESTS / "golden"
 TREES = sorted(path.name.removeprefix("proc-owner-") for path in FIXTURES.glob("proc-owner-*"))
 GPUS = [Gpu(f"GPU-{index:08x}-1111-2222-3333-444444444444", f"gpu{index}") for index in range(6)]
+MIGS = [
+    MigInstance(f"MIG-{gi:08x}-1111-2222-3333-444444444444", f"gpu5/1g.10gb/{gi}/0", GPUS[5].id) for gi in range(1, 6)
+]
 HELD = {0: (4100, 8), 1: (4101, 6), 2: (4200, 4), 3: (4300, 2), 4: (4201, 1), 5: (4400, 1)}
 """By GPU the process that holds it, where the tree has that, and its GiB."""
 
@@ -86,17 +89,62 @@ def socket() -> Iterator[Path]:
 @pytest.mark.parametrize("tree", TREES)
 def test_everything_that_is_told_of_a_machine(tree: str) -> None:
     bench = Bench(tree, job_map=True)
+    assert_golden(bench.read(), tree)
+    assert bench.failures == []
+
+
+def assert_golden(samples: Sequence[Sample], name: str) -> None:
     lines = []
-    for (metric, entity), value in bench.read():
+    for (metric, entity), value in samples:
         pairs = ", ".join(f"{key}={told}" for key, told in attributes(entity))
         lines.append(f"{metric.name}{{{pairs}}} {value:g}")
     text = "\n".join([*lines, ""])
-    golden = GOLDEN / f"owners-{tree}.txt"
+    golden = GOLDEN / f"owners-{name}.txt"
     if not golden.exists():
         golden.write_text(text, "utf-8")
+        pytest.fail(f"{golden.name} was missing and has been written: read it, and run again")
     assert text == golden.read_text("utf-8")
     assert "secret" not in text
-    assert bench.failures == []
+
+
+def every_form() -> list[object]:
+    """Pods with ids of devices in every form that there is, one pod for each."""
+    forms = {
+        "uuid": GPUS[0].id,
+        "replica": f"{GPUS[1].id}::0",
+        "other-replica": f"{GPUS[1].id}::1",
+        "index": "2",
+        "gke": "nvidia3",
+        "gke-shared": "nvidia4/vgpu1",
+        "mig": MIGS[0].id,
+        "mig-replica": f"{MIGS[0].id}::2",
+        "old-mig": f"MIG-{GPUS[5].id}/2/0",
+        "gke-mig": "nvidia5/gi3",
+        "gke-mig-shared": "nvidia5/gi4/vgpu0",
+        "unknown": "GPU-ffffffff-1111-2222-3333-444444444444",
+    }
+    claims = {
+        "claimed": claim("whole", "gpu-0"),
+        "claimed-share": claim("part", "gpu-2", share="b1a4"),
+        "claimed-mig": claim("slice", "gpu-5-mig-19-5-1", cdi=[f"nvidia.com/gpu={MIGS[4].id}"]),
+        "claimed-unknown-mig": claim("slice-2", "gpu-5-mig-19-6-1"),
+    }
+    return [
+        *(pod(name, "ml", {"nvidia.com/gpu": [id_], "rdma/hca": ["mlx5_0"]}) for name, id_ in forms.items()),
+        *(pod(name, "ml", {}, claims=[one]) for name, one in claims.items()),
+    ]
+
+
+def test_everything_that_is_told_of_ids_of_every_form(socket: Path) -> None:
+    kubelet = FakeKubelet()
+    kubelet.pods = every_form()
+    bench = Bench("containerd-v2", socket)
+    samples = [*bench.snapshot.samples(), *(MIG_MEMORY_USAGE(one, 1) for one in MIGS)]
+    snapshots = Snapshots()
+    snapshots.put_samples(Source("gpu"), samples, 0)
+    bench.snapshot = snapshots.current
+    with serving(kubelet, socket):
+        assert_golden(bench.read(), "kubelet")
 
 
 def test_a_pod_is_the_same_by_its_process_and_by_the_kubelet(socket: Path) -> None:
