@@ -17,6 +17,7 @@ from agent.catalogue import requests as catalogue
 from agent.entities import RequestClass, RequestEngine, RequestFinish, RequestName, RequestPhase, RequestTokens
 from agent.metric import Distribution, Exemplar, Histogram, Sample
 from agent.owner_entities import NOBODY, Owner
+from agent.processors.owner_slots import NONE, OwnerSlots
 from agent.processors.top_names import OTHER, TopNames
 from agent.requests import Request, Role
 from agent.spans import Span
@@ -58,11 +59,10 @@ class RequestMetrics:
         self._tenants = TopNames(tenants)
         self._finishes = TopNames(_FINISHES)
         self._capacity = classes
-        self._most_owners = owners
-        self._owners: set[Owner] = {NOBODY}
+        self._owners = OwnerSlots(owners)
         self._classes: dict[_Key, _Class] = {}
         self._repeated: dict[str, int] = {}
-        self._without_class = self._without_owner = 0
+        self._without_class = 0
         self._ring = _Ring(_RING)
 
     def record(
@@ -86,8 +86,11 @@ class RequestMetrics:
     def took(self, some: Iterable[tuple[RequestClass, float, Seen]]) -> None:
         """Observe the energy of requests, J."""
         with self._guard:
+            last, found = None, None
             for kind, joules, span in some:
-                self._of(kind).energy.note(joules, span)
+                if found is None or kind is not last:
+                    last, found = kind, self._of(kind)
+                found.energy.note(joules, span)
 
     def samples(self) -> list[Sample | Distribution]:
         """Say what was counted. A distribution is the same object as the last time where nothing was observed."""
@@ -99,7 +102,7 @@ class RequestMetrics:
         with self._guard:
             gone = [set(names.rebalance()) for names in (self._engines, self._models, self._tenants)]
             finishes = self._finishes.rebalance()
-            left = self._owners_left()
+            left = self._owners.keep({key[3] for key, counted in self._classes.items() if not counted.idle})
             full = len(self._classes) >= self._capacity
             for key, counted in list(self._classes.items()):
                 gone_name = key[3] not in left or any(name in lost for name, lost in zip(key, gone, strict=False))
@@ -108,21 +111,6 @@ class RequestMetrics:
                 counted.forget(finishes)
             self._repeated = {name: count for name, count in self._repeated.items() if name not in gone[0]}
 
-    def _owners_left(self) -> set[Owner]:
-        """Where there is no room for further owners, let go of those who had no request of late."""
-        if len(self._owners) > self._most_owners:
-            self._owners = {NOBODY, *(key[3] for key, counted in self._classes.items() if not counted.idle)}
-        return self._owners
-
-    def _owner(self, owner: Owner) -> Owner:
-        if owner in self._owners:
-            return owner
-        if len(self._owners) > self._most_owners:  # Nobody is in it too.
-            self._without_owner += 1
-            return NOBODY
-        self._owners.add(owner)
-        return owner
-
     def _record(self, request: Request, engine: str, tenant: str | None, owner: Owner) -> RequestClass | None:
         span, counted = request.span, request.role is Role.SERVER
         engine_name = self._engines.name(engine) or OTHER
@@ -130,22 +118,23 @@ class RequestMetrics:
             if counted:
                 self._repeated[engine_name] = self._repeated.get(engine_name, 0) + 1
             return None
-        key = (engine_name, self._models.name(request.model), self._tenants.name(tenant), self._owner(owner))
+        key = (engine_name, self._models.name(request.model), self._tenants.name(tenant), self._owners.number(owner))
         if not counted and key not in self._classes:
-            return RequestClass(*key)
+            return RequestClass(*key[:3], self._owners.owner(key[3]))
         found = self._classes.get(key) or self._class(key)
         if counted:
             found.record(request, self._finishes.name(_finish(request)))
         return found.entity
 
     def _of(self, kind: RequestClass) -> "_Class":
-        return self._classes.get(kind) or self._class(kind)
+        key = (*kind[:3], self._owners.number(kind.owner))
+        return self._classes.get(key) or self._class(key)
 
     def _class(self, key: "_Key") -> "_Class":
         if len(self._classes) >= self._capacity and key != _ALL_OTHER:
             self._without_class += 1
             return self._classes.get(_ALL_OTHER) or self._class(_ALL_OTHER)
-        found = self._classes[key] = _Class(RequestClass(*key))
+        found = self._classes[key] = _Class(RequestClass(*key[:3], self._owners.owner(key[3])))
         return found
 
     def _samples(self) -> Iterator[Sample | Distribution]:
@@ -158,15 +147,15 @@ class RequestMetrics:
             "model": self._models.dropped,
             "tenant": self._tenants.dropped,
             "finish": self._finishes.dropped,
-            "owner": self._without_owner,
+            "owner": self._owners.dropped,
             "class": self._without_class,
         }
         for attribute, count in dropped.items():
             yield catalogue.NAMES_DROPPED(RequestName(attribute), count)
 
 
-_Key: TypeAlias = tuple[str, str | None, str | None, Owner]
-_ALL_OTHER: _Key = (OTHER, OTHER, OTHER, NOBODY)
+_Key: TypeAlias = tuple[str, str | None, str | None, int]
+_ALL_OTHER: _Key = (OTHER, OTHER, OTHER, NONE)
 
 
 def _finish(request: Request) -> str | None:
