@@ -222,7 +222,12 @@ class OwnersCollector(NodeSettings, frozen=True, kw_only=True):
     """
 
     interval: Duration = Duration(10)
-    exclude: tuple[str, ...] = ("systemd/nvidia-*", "systemd/gdm*", "systemd/display-manager*")
+    exclude: tuple[str, ...] = (
+        "systemd/nvidia-*",
+        "systemd/gdm*",
+        "systemd/display-manager*",
+        "k8s/*/*-mps-control-daemon-*",
+    )
     kubelet_socket: str = "/var/lib/kubelet/pod-resources/kubelet.sock"
     logs: str = "/var/log"
     job_map: str = ""

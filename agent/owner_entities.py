@@ -74,6 +74,13 @@ class DeviceOwner(NamedTuple):
     key: Key
 
 
+class ProcessOwner(NamedTuple):
+    """Whose a process is that holds memory of a GPU."""
+
+    pid: Annotated[int, Attr("process.pid", "Process id in the host's namespace")]
+    key: Key
+
+
 class OwnerSource(NamedTuple):
     """One of the places where owners are looked up."""
 

@@ -7,12 +7,15 @@ and energy by what the ledger gave to the requests of each; what cannot be split
 """
 
 from agent.metric import Counter, Gauge, Info, UpDownCounter
-from agent.owner_entities import DeviceOwner, EngineOwner, GpuOwner, OwnerGap, OwnerSource
+from agent.owner_entities import DeviceOwner, EngineOwner, GpuOwner, OwnerGap, OwnerSource, ProcessOwner
 from agent.unit import Unit
 
 GPU_OWNER = Info("joulespan.gpu.owner.info", GpuOwner, "Who has a GPU or MIG instance, and what it runs as.")
 ENGINE_OWNER = Info(
     "joulespan.engine.owner.info", EngineOwner, "Whose an engine is: joins what requests took with owners."
+)
+PROCESS_OWNER = Info(
+    "joulespan.gpu.process.owner.info", ProcessOwner, "Whose a process is: joins what is told of processes with owners."
 )
 OWNER_MEMORY = UpDownCounter(
     "joulespan.owner.memory.usage",

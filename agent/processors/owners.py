@@ -67,11 +67,12 @@ ALL = Patterns()
 
 
 class Owned(NamedTuple):
-    """Who has what: owners, and by device and owner the memory and the number of the processes that hold it."""
+    """Who has what: owners, of device and owner the memory and number of their processes, and owners of processes."""
 
     owners: tuple[GpuOwner, ...] = ()
     memory: Mapping[tuple[str, str], float] = {}
     processes: Mapping[tuple[str, str], int] = {}
+    pids: Mapping[int, str] = {}
     gaps: Mapping[str, int] = {}
     dropped: int = 0
 
@@ -99,12 +100,14 @@ def owned(evidence: Evidence, patterns: Patterns = ALL) -> Owned:
     )
     memory: dict[tuple[str, str], float] = {}
     processes: Counter[tuple[str, str]] = Counter()
+    pids: dict[int, str] = {}
     for claim, holder in held:
         if (place := (claim.device.id, key_of(claim.who))) in told:
             processes[place] += 1
+            pids[holder.pid] = place[1]
             if holder.memory is not None:
                 memory[place] = memory.get(place, 0.0) + holder.memory
-    return Owned(owners, memory, processes, gaps, len(merged) - len(told))
+    return Owned(owners, memory, processes, pids, gaps, len(merged) - len(told))
 
 
 def key_of(who: Owner) -> str:

@@ -16,6 +16,7 @@ from tests.agent.running import Scrape, running
 
 DOCS = Path(__file__).parents[2] / "docs"
 POD = "llama-3-3-70b-6b9d4f5c87-x2k4z"
+OTHER = ("llama-3-3-70b", "qwen3-32b")
 FAST = ["--set", "collectors.owners.interval=1s", "--set", "collectors.gpu.processes_interval=1s"]
 
 
@@ -37,11 +38,12 @@ def test_the_queries_of_the_documentation_give_what_they_say(tmp_path: Path) -> 
         agent.until(attributed, seconds=60)
         with scraping(agent, tmp_path) as prometheus:
             every = {query: prometheus.query(query) for query in queries("owners.md")}
-            assert len(every) == 4
+            assert len(every) == 5
             assert [query for query, found in every.items() if not found] == []
-            power, memory, unused, energy = every.values()
+            power, memory, processes, unused, energy = every.values()
             assert (dict(power[0][0]) | dict(power[1][0]))["k8s_namespace_name"] == "inference"
             assert [labels for labels, _ in memory] == [{"k8s_namespace_name": "inference"}]
+            assert {labels["owner"].split("/")[2] for labels, _ in processes} == {POD, POD.replace(*OTHER)}
             assert {labels["owner"] for labels, _ in unused} == {"slurm/4711"}
             assert {labels["k8s_deployment_name"] for labels, _ in energy} == {"llama-3-3-70b", "qwen3-32b"}
             assert_whole(prometheus)

@@ -19,7 +19,7 @@ from agent.config import OwnersCollector
 from agent.entities import MigInstance
 from agent.errors import JoulespanError, NoPermission, NotSupported
 from agent.metric import Sample
-from agent.owner_entities import DeviceOwner, OwnerGap, OwnerSource
+from agent.owner_entities import DeviceOwner, OwnerGap, OwnerSource, ProcessOwner
 from agent.processors.device_ids import devices_of, parents
 from agent.processors.owner_energy import OwnerEnergy
 from agent.processors.owners import Evidence, Holder, Owned, Patterns, owned
@@ -87,6 +87,7 @@ class OwnersReader:
         self._dropped["bound"] += found.dropped
         self._energy.advance(snapshot, found.owners, parents(devices))
         yield from _samples(found, told)
+        yield from _process_samples(found)
         yield from self._own_samples(found)
 
     def _ask(self, source: str, question: Callable[[], T], nothing: T) -> T:
@@ -185,6 +186,11 @@ def _simulated() -> Sources:
         dict,
         owners.NODE,
     )
+
+
+def _process_samples(found: Owned) -> Iterator[Sample]:
+    for pid, key in sorted(found.pids.items()):
+        yield catalogue.PROCESS_OWNER(ProcessOwner(pid, key), 1)
 
 
 def _open(node: Node) -> Read:
