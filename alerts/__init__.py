@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.promql import Scope
-from alerts import agent, energy, gpu, inference, links
+from alerts import agent, energy, gpu, inference, links, rack
 from alerts.grafana_rules import grafana
 from alerts.page import page
 from alerts.recording import RECORDS
@@ -19,6 +19,7 @@ ALERTS = {
     "links": links.links,
     "inference": inference.inference,
     "energy": energy.energy,
+    "rack": rack.rack,
     "agent": agent.agent,
 }
 

@@ -13,6 +13,8 @@ from agent.catalogue.gpu import GPU_UTILIZATION, POWER
 from agent.catalogue.health import NODE_GPUS
 from agent.catalogue.links import GPU_NVLINK_IO
 from agent.catalogue.own import BUILD_INFO
+from agent.catalogue.rack import EXPECTED as RACK_EXPECTED
+from agent.catalogue.rack import GPUS as RACK_GPUS
 from agent.catalogue.requests import (
     ENGINE_GPU,
     REQUEST_FINISHED,
@@ -26,6 +28,7 @@ from alerts import thresholds as to
 from alerts.alert import NODE
 from alerts.thresholds import Limit, Thresholds
 
+DOMAIN = ("cluster", "fabric.cluster_uuid", "fabric.clique")
 MODEL = ("cluster", "engine", "gen_ai.request.model")
 _WINDOW = "5m"
 BURN_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
@@ -174,6 +177,32 @@ def inference(scope: Scope, limits: Thresholds) -> tuple[Rule, ...]:
     )
 
 
+def rack(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
+    """NVLink domains over their nodes, each of which sees its own GPUs."""
+    return (
+        Rule(
+            "domain:joulespan_rack_gpus:sum",
+            scope.of(RACK_GPUS, {"state": Regex("healthy|degraded")}).sum(*DOMAIN),
+            "GPUs that are in the NVLink domain, of all its nodes.",
+        ),
+        Rule(
+            "domain:joulespan_rack_gpus_healthy:sum",
+            scope.of(RACK_GPUS, {"state": "healthy"}).sum(*DOMAIN),
+            "GPUs that are in the NVLink domain and with which the fabric has no problem.",
+        ),
+        Rule(
+            "domain:joulespan_rack_gpus_expected:sum",
+            scope.of(RACK_EXPECTED).sum(*DOMAIN),
+            "GPUs that the nodes of the NVLink domain that are there should bring.",
+        ),
+        Rule(
+            "domain:joulespan_rack_nodes:count",
+            scope.of(RACK_EXPECTED).count(*DOMAIN),
+            "Nodes of the NVLink domain that are there.",
+        ),
+    )
+
+
 def agent(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
     """How many agents there are."""
     return (
@@ -181,7 +210,7 @@ def agent(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
     )
 
 
-RECORDS = {"gpu": gpu, "links": links, "inference": inference, "energy": energy, "agent": agent}
+RECORDS = {"gpu": gpu, "links": links, "inference": inference, "energy": energy, "rack": rack, "agent": agent}
 """The rules of each subject."""
 
 
