@@ -55,8 +55,8 @@ class SimulatedEngines:
 
 
 def _spawn(name: str, started_ns: int, *, faults: bool) -> "subprocess.Popen[bytes]":
-    settings = ["--name", name, "--every", str(_EXPORT_EVERY), *(["--faults"] if faults else [])]
-    return _spawned("agent.simulation.engine", started_ns, name, *settings)
+    told = ["--name", name, "--every", str(_EXPORT_EVERY), *(["--faults"] if faults else [])]
+    return _spawned("agent.simulation.engine", started_ns, name, *told)
 
 
 def _spawned(module: str, started_ns: int, name: str, *more: str) -> "subprocess.Popen[bytes]":
