@@ -170,18 +170,19 @@ def interfaces(rounds: Sequence[network.Cost]) -> str:
     if not rounds:
         return ""
     share = statistics.median(one.share for one in rounds)
+    within = _verdict(share <= _NETWORK_BUDGET)
+    percents = _spread([one.share * 100 for one in rounds], 2)
     real = "the kernel's (veth)" if rounds[0].real else "files like the kernel's"
     each = [f"| {name}: a run, CPU ms | {_spread([one.runs[name] for one in rounds], 1)} |" for name in rounds[0].runs]
     return "\n".join(
         [
             f"| {network.INTERFACES} network interfaces, {real} | |",
             "|---|---:|",
-            f"| read as often as by default, text of a scrape each second, % of a core | "
-            f"{_spread([one.share * 100 for one in rounds], 2)} |",
+            f"| read as often as by default, text of a scrape each second, % of a core | {percents} |",
             *each,
             f"| series | {rounds[-1].series:,} |",
             "",
-            f"- interfaces: {share:.1%} of at most {_NETWORK_BUDGET:.0%} of a core: {_verdict(share <= _NETWORK_BUDGET)}",
+            f"- interfaces: {share:.1%} of at most {_NETWORK_BUDGET:.0%} of a core: {within}",
         ]
     )
 
