@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="run the agent on eight simulated GPUs")
     _configurable(demo)
     demo.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
+    demo.add_argument("--faults", action="store_true", help="let GPUs and engines go wrong, in a round of 3 minutes")
     demo.set_defaults(run=_demo)
 
     record = commands.add_parser("record", help="run the agent and write what it sees into a folder")
@@ -115,7 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from agent.commands.run import run  # noqa: PLC0415 - as above
 
-    return run(lambda: _load(arguments), demo=True, seconds=arguments.seconds)
+    return run(lambda: _load(arguments), demo=True, faults=arguments.faults, seconds=arguments.seconds)
 
 
 def _record(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 
 from agent.catalogue import energy, engine, gpu, health, own, requests
 from agent.promql import Expr, Not, Scope
+from dashboards import recorded
 from dashboards.grafana import ANY_IS_BAD, GREEN, ORANGE, RED, Draw, Look, Query, Step
 from dashboards.measures import (
     FULL,
@@ -48,6 +49,7 @@ def page(scope: Scope) -> Dashboard:
             Row("Now", (_now(scope), _trouble(scope), _nodes(scope))),
             Row("Power and work", (_work(scope),)),
             Row("Nodes and GPUs", (_grid(scope),)),
+            recorded.row(scope),
             Row("Worst of each", (_worst(scope),)),
         ),
         marks=(xids(scope),),

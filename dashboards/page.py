@@ -20,7 +20,7 @@ _ANY = {"cluster": ".*", "job": ".+", "instance": ".+"}
 _NAMES = {"cluster": "Cluster", "job": "Job", "instance": "Instance"}
 
 
-_ONE: Mapping[str, Any] = {"allValue": None, "current": {}, "includeAll": False, "multi": False}
+_ONE: Mapping[str, Any] = {"allValue": None, "current": None, "includeAll": False, "multi": False}
 """What makes a variable one of a single value: Grafana takes the first."""
 
 
@@ -178,7 +178,6 @@ def _laid_out(rows: Sequence[Row]) -> Iterator[Any]:
 def _standing(page: Dashboard, scope: Scope) -> Iterator[dict[str, Any]]:
     """Make the variables that every dashboard has, each narrowed by those before it."""
     yield {
-        "current": {},
         "hide": 0,
         "includeAll": False,
         "label": "Data source",

@@ -8,11 +8,7 @@ from agent.metric import Metric, label_name
 from agent.promql import Expr
 from dashboards.grafana import Field, Look, Panel, Query, described, look_json, override, targets
 
-_OPTIONS = {
-    "cellHeight": "sm",
-    "footer": {"countRows": False, "fields": "", "reducer": ["sum"], "show": False},
-    "showHeader": True,
-}
+_OPTIONS = {"cellHeight": "sm", "showHeader": True}
 _CELL = {
     "plain": {"type": "auto"},
     "text": {"type": "color-text"},

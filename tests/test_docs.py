@@ -34,8 +34,8 @@ ATTRIBUTES = {attribute.name for metric in METRICS.values() for attribute in met
 SPAN_ATTRIBUTES = (*annotation.ATTRIBUTES, *energy_annotation.ATTRIBUTES)
 KNOWN = NAMES | ATTRIBUTES | set(SPAN_ATTRIBUTES) | {label_name(attribute) for attribute in ATTRIBUTES}
 RECORDED = {word for record in by_name(Scope(), Thresholds()) for word in record.split(":")}
+GENERATED = files()
 FILES = {"joulespan.service", "joulespan.service.d", "joulespan.yaml"}
-MADE = files()
 REASONS = {*THROTTLE_REASONS.values()}
 """Values of an attribute, some of which begin like metrics."""
 
@@ -57,6 +57,6 @@ def test_every_key_of_the_configuration_is_explained() -> None:
         assert any(any(name in row for name in written) or (section in row and short in row) for row in rows), key
 
 
-@pytest.mark.parametrize("path", MADE)
+@pytest.mark.parametrize("path", GENERATED)
 def test_what_is_generated_is_up_to_date(path: str) -> None:
-    assert (ROOT / path).read_text("utf-8") == MADE[path]
+    assert (ROOT / path).read_text("utf-8") == GENERATED[path]

@@ -20,10 +20,11 @@ _GRACE = 1.0
 class SimulatedEngines:
     """The engines and the switch of the demo, one process each. What they send looks as if it were real."""
 
-    def __init__(self, started_ns: int, names: Iterable[str] = tuple(DEMO)) -> None:
+    def __init__(self, started_ns: int, names: Iterable[str] = tuple(DEMO), *, faults: bool = False) -> None:
         """Start the processes. `started_ns`, of CLOCK_MONOTONIC, is when the simulation began."""
         self.started_ns = started_ns
-        self._processes = {name: _spawn(name, started_ns) for name in names}
+        self.faults = faults
+        self._processes = {name: _spawn(name, started_ns, faults=faults) for name in names}
         self._switch = _spawned("agent.simulation.switch", started_ns, "switch")
 
     @property
@@ -53,8 +54,9 @@ class SimulatedEngines:
             _end(process, deadline)
 
 
-def _spawn(name: str, started_ns: int) -> "subprocess.Popen[bytes]":
-    return _spawned("agent.simulation.engine", started_ns, name, "--name", name, "--every", str(_EXPORT_EVERY))
+def _spawn(name: str, started_ns: int, *, faults: bool) -> "subprocess.Popen[bytes]":
+    told = ["--name", name, "--every", str(_EXPORT_EVERY), *(["--faults"] if faults else [])]
+    return _spawned("agent.simulation.engine", started_ns, name, *told)
 
 
 def _spawned(module: str, started_ns: int, name: str, *more: str) -> "subprocess.Popen[bytes]":

@@ -18,9 +18,11 @@ from agent.catalogue.links import NVLINK_ERRORS
 from agent.catalogue.own import COLLECTOR_FAILURES
 from agent.metric import Histogram, label_name
 from agent.promql import Scope
-from alerts.recording import GROUPS
-from dashboards import documents
+from alerts.recording import by_name
+from alerts.thresholds import Thresholds
+from dashboards import CHOSEN, documents
 
+MATCHER = re.compile(r'(\w+)(=~|=)"(\$\w+)"')
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = documents(Scope(), dcgm=True)
 DASHBOARDS: dict[str, dict[str, Any]] = {Path(path).stem: json.loads(text) for path, text in DOCUMENTS.items()}
@@ -40,7 +42,7 @@ FAMILIES = {
         else (metric.prometheus,)
     )
 }
-RECORDED = {rule.record for group in GROUPS for rule in group.rules}
+RECORDED = by_name(Scope(), Thresholds())
 COUNTERS = {metric.prometheus for metric in METRICS.values() if metric.monotonic}
 
 
@@ -259,7 +261,7 @@ def test_every_query_is_promql_of_this_catalogue(name: str) -> None:
     for expr in queries(name):
         for selector in selectors(expr):
             names = {selector.name} - {None} or {m.value for m in selector.matchers.matchers if m.name == "__name__"}
-            assert names <= FAMILIES | RECORDED | set(NAMES)
+            assert names <= FAMILIES | RECORDED.keys() | NAMES
 
 
 @each
@@ -267,9 +269,11 @@ def test_every_query_is_about_the_nodes_chosen(name: str) -> None:
     for expr in queries(name):
         for selector in selectors(expr):
             found = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
-            assert {"cluster", "job", "instance"} <= found.keys()
-        chosen = re.findall(r'(\w+)(=~|=)"(\$\w+)', expr)
-        assert {("cluster", "=~", "$cluster"), ("job", "=~", "$job"), ("instance", "=~", "$instance")} <= set(chosen)
+            kept = RECORDED[selector.name].expr.attributes if selector.name in RECORDED else CHOSEN.keys()
+            assert CHOSEN.keys() & kept <= found.keys(), selector.name
+        chosen = {(label, matcher) for label, matcher, value in MATCHER.findall(expr) if value == f"${label}"}
+        assert ("cluster", "=~") in chosen
+        assert {matcher for _, matcher in chosen} == {"=~"}
 
 
 @each
@@ -335,6 +339,7 @@ def test_a_label_of_the_scope_is_in_every_query_and_is_no_variable() -> None:
         assert "job" not in {variable["name"] for variable in dashboard["templating"]["list"]}
         for panel in panels(dashboard):
             for target in panel["targets"]:
-                for selector in re.findall(r"\{[^{}]*\}", target["expr"]):
-                    assert 'job="node"' in selector
-                    assert 'datacenter="x"' in selector
+                for selector in selectors(target["expr"]):
+                    found = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
+                    if selector.name not in RECORDED:
+                        assert (found["job"], found["datacenter"]) == ("node", "x")

@@ -214,6 +214,16 @@ def test_a_batch_that_has_not_changed_keeps_its_time_when_the_clocks_drift() -> 
     assert list(observer.push(snapshot).points()) == before
 
 
+def test_what_something_is_has_the_time_of_the_push_although_it_is_read_once() -> None:
+    node = Node([])
+    observer = Observer(node.clock)
+    snapshot = node.say(BUILD_INFO(BuildInfo("1", "run"), 1))
+    (first,) = observer.push(snapshot).points()
+    node.clock.advance(600)
+    (later,) = observer.push(snapshot).points()
+    assert later.time == first.time + 600 * NS
+
+
 def test_no_series_starts_after_its_point_when_the_wall_clock_is_set_back() -> None:
     node = Node([1, 2])
     observer = Observer(node.clock)
