@@ -18,7 +18,7 @@ four forms; load one of them.
 
 | for | files |
 |---|---|
-| Prometheus, and VictoriaMetrics' vmalert 1.112 or later | `alerts/rules/joulespan-*.yaml` |
+| Prometheus 2.42 or later, and VictoriaMetrics' vmalert (tested: 1.145) | `alerts/rules/joulespan-*.yaml` |
 | the Prometheus operator, Thanos and others that take a `PrometheusRule` | `alerts/kubernetes/joulespan-*.yaml` |
 | Mimir and Cortex: `mimirtool rules load` | `alerts/mimir/joulespan.yaml` |
 | Grafana's own alerts, provisioned, of the data source with UID `prometheus` | `alerts/grafana/joulespan-*.yaml` |

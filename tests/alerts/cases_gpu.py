@@ -249,7 +249,7 @@ HELD_DOWN: tuple[Case, ...] = (
     fires(
         "GpuThermalSlowdown",
         "it stops and starts, and keeps firing",
-        "26m",
+        "22m",
         throttled("hw_thermal", "0+6x14 84x30"),
         who=[A],
     ),

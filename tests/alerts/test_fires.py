@@ -14,7 +14,16 @@ import yaml
 
 from agent.metric import label_name
 from alerts import ALERTS, Options, documents, subjects
-from tests.alerts import cases_agent, cases_energy, cases_gpu, cases_inference, cases_links
+from tests.alerts import (
+    cases_agent,
+    cases_energy,
+    cases_gpu,
+    cases_host,
+    cases_inference,
+    cases_links,
+    cases_network,
+    cases_rack,
+)
 from tests.alerts.cases import Case, labels
 
 CASES: dict[str, tuple[Case, ...]] = {
@@ -22,6 +31,9 @@ CASES: dict[str, tuple[Case, ...]] = {
     "links": cases_links.CASES,
     "inference": cases_inference.CASES,
     "energy": cases_energy.CASES,
+    "rack": cases_rack.CASES,
+    "network": cases_network.CASES,
+    "host": cases_host.CASES,
     "agent": cases_agent.CASES,
 }
 NAMES = [alert.name for subject in subjects(Options()) for alert in subject.alerts]
