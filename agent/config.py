@@ -174,15 +174,40 @@ class RdmaCollector(NodeSettings, frozen=True, kw_only=True):
 
 
 class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
-    """Which NICs are near which GPUs. Changes when somebody plugs."""
+    """Which NICs are near which GPUs."""
 
-    interval: Duration = Duration(30)
+    interval: Duration = Duration(10)
+
+
+class HostCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the host does. With `detail` also of each CPU, and operations of disks; patterns are of names of disks."""
+
+    interval: Duration = Duration(5)
+    detail: bool = False
+
+
+class TemperatureCollector(HostCollector, frozen=True, kw_only=True):
+    """Temperature sensors of the host. With `detail` also of each core; patterns are of names of chips."""
+
+    interval: Duration = Duration(10)
+
+
+class TcpCollector(NodeSettings, frozen=True, kw_only=True):
+    """What the kernel counts of TCP. There are no names in it for patterns."""
+
+    interval: Duration = Duration(2)
+
+
+class EngineProcessCollector(NodeSettings, frozen=True, kw_only=True):
+    """What engines' processes and control groups use. Patterns are of names of engines."""
+
+    interval: Duration = Duration(5)
 
 
 class LldpCollector(NodeSettings, frozen=True, kw_only=True):
     """Which switch ports the node's interfaces are connected to. `command` asks the host's LLDP daemon, if there is."""
 
-    interval: Duration = Duration(30)
+    interval: Duration = Duration(5)
     command: tuple[str, ...] = ("lldpcli", "-f", "json0", "show", "neighbors")
 
 
@@ -190,6 +215,10 @@ class RackCollector(NodeSettings, frozen=True, kw_only=True):
     """The node's place in its rack, and its part in the NVLink domain."""
 
     interval: Duration = Duration(5)
+
+
+class PowerCollector(NodeSettings, frozen=True, kw_only=True):
+    """Power meters of CPUs, memory and modules. Patterns are of what meters call themselves."""
 
 
 class EngineCollectors(Section, frozen=True, kw_only=True):
@@ -237,6 +266,11 @@ class Collectors(Section, frozen=True, kw_only=True):
     ethtool: EthtoolCollector = msgspec.field(default_factory=EthtoolCollector)
     rdma: RdmaCollector = msgspec.field(default_factory=RdmaCollector)
     affinity: AffinityCollector = msgspec.field(default_factory=AffinityCollector)
+    host: HostCollector = msgspec.field(default_factory=HostCollector)
+    temperatures: TemperatureCollector = msgspec.field(default_factory=TemperatureCollector)
+    tcp: TcpCollector = msgspec.field(default_factory=TcpCollector)
+    engine_processes: EngineProcessCollector = msgspec.field(default_factory=EngineProcessCollector)
+    cpu_power: PowerCollector = msgspec.field(default_factory=PowerCollector)
     lldp: LldpCollector = msgspec.field(default_factory=LldpCollector)
     rack: RackCollector = msgspec.field(default_factory=RackCollector)
     switches: SwitchCollector = msgspec.field(default_factory=SwitchCollector)

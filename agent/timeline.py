@@ -88,6 +88,7 @@ class Timeline:
         self._max_sources = max_sources
         self._rings: dict[Source, Ring] = {}
         self._places: dict[Series, tuple[Ring, int]] = {}
+        self._index: tuple[object, dict[Metric[Any], list[Series]]] = (None, {})
         self.refused = 0
 
     def append(self, source: Source, series: tuple[Series, ...], time: int, values: Sequence[float | None]) -> None:
@@ -112,7 +113,13 @@ class Timeline:
 
     def series_of(self, metric: Metric[Any]) -> list[Series]:
         """List the series of a metric that have a history."""
-        return [series for series in self._places if series.metric is metric]
+        places, index = self._index
+        if places is not self._places:
+            places, index = self._places, {}
+            for series in places:
+                index.setdefault(series.metric, []).append(series)
+            self._index = (places, index)
+        return list(index.get(metric, ()))
 
     def fill(self) -> float:
         """Share of the fullest ring that is in use."""

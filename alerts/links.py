@@ -21,7 +21,6 @@ from agent.catalogue.links import (
 from agent.promql import Regex, Scope
 from alerts import thresholds as to
 from alerts.alert import GPU, Alert
-from alerts.recording import DOMAIN, by_name
 from alerts.thresholds import Thresholds
 
 
@@ -30,7 +29,6 @@ def links(scope: Scope, limits: Thresholds) -> tuple[Alert, ...]:
     return (
         *_nvlink(scope, limits),
         *_fabric(scope),
-        *_domain(scope, limits),
         *_c2c(scope, limits),
         *_pcie(scope, limits),
     )
@@ -113,26 +111,6 @@ def _fabric(scope: Scope) -> tuple[Alert, ...]:
             summary="GPU {hw.name} of {instance} has not joined its fabric",
             description="{hw.name} ({hw.id}) of {instance} is not a member of its NVLink fabric, so that programs on "
             "several GPUs do not start.",
-        ),
-    )
-
-
-def _domain(scope: Scope, limits: Thresholds) -> tuple[Alert, ...]:
-    rules = by_name(scope, limits)
-    most = rules["domain:joulespan_rack_gpus_expected:sum"].series.over("max", limits.period(to.GPU_REMEMBERED))
-    healthy = rules["domain:joulespan_rack_gpus_healthy:sum"].series
-    return (
-        Alert(
-            name="NvLinkDomainShrunk",
-            severity="warning",
-            expr=most.minus(healthy, *DOMAIN) > 0,
-            hold="10m",
-            keep="5m",
-            thresholds=(to.GPU_REMEMBERED,),
-            meaning="An NVLink domain has fewer healthy GPUs than it should have had of late, over all its nodes.",
-            summary="NVLink domain {fabric.clique} of {fabric.cluster_uuid} lacks GPUs",
-            description="NVLink domain {fabric.clique} of fabric {fabric.cluster_uuid} lacks {value} GPUs: they are "
-            "missing, degraded, or on nodes that tell nothing.",
         ),
     )
 

@@ -30,8 +30,8 @@ They are made anew with other thresholds, selectors or addresses by
     joulespan generate --out DIR --thresholds FILE --selector job=joulespan --runbooks https://wiki.example.com/joulespan
 
 A selector with `=~` instead of `=` is a regular expression. FILE is YAML that maps names of thresholds to values, as
-`gpu.temperature.margin: 8`, or maps in maps. A name that does not exist is an error. Promises about time end at a bucket
-of their histogram, else `generate` refuses.
+`gpu.temperature.margin: 8`, or maps in maps. A name that does not exist is an error. Promises about time end at a
+bucket of their histogram, else `generate` refuses.
 
 *critical*: someone is to act now. *warning*: on the same day. *info*: to be known when something else is wrong; send it
 nowhere by itself. Of one broken GPU several alerts may tell: group by `cluster`, `instance` and `hw_id`.

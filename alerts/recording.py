@@ -15,7 +15,8 @@ from agent.catalogue.health import NODE_GPUS
 from agent.catalogue.links import GPU_NVLINK_IO
 from agent.catalogue.nic import NETWORK_IO
 from agent.catalogue.own import BUILD_INFO
-from agent.catalogue.rack import EXPECTED, GPUS
+from agent.catalogue.rack import EXPECTED as RACK_EXPECTED
+from agent.catalogue.rack import GPUS as RACK_GPUS
 from agent.catalogue.rdma import RDMA_IO
 from agent.catalogue.requests import (
     ENGINE_GPU,
@@ -30,8 +31,8 @@ from alerts import thresholds as to
 from alerts.alert import NODE
 from alerts.thresholds import Limit, Thresholds
 
-MODEL = ("cluster", "engine", "gen_ai.request.model")
 DOMAIN = ("cluster", "fabric.cluster_uuid", "fabric.clique")
+MODEL = ("cluster", "engine", "gen_ai.request.model")
 _WINDOW = "5m"
 BURN_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
@@ -130,23 +131,8 @@ def gpu(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
 
 
 def links(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
-    """What the links of nodes carry, and what NVLink domains that span nodes have."""
+    """What the links of nodes carry."""
     return (
-        Rule(
-            "domain:joulespan_rack_gpus:sum",
-            scope.of(GPUS).sum(*DOMAIN, "state"),
-            "GPUs of an NVLink domain, by state.",
-        ),
-        Rule(
-            "domain:joulespan_rack_gpus_healthy:sum",
-            scope.of(GPUS, {"state": "healthy"}).sum(*DOMAIN),
-            "GPUs of an NVLink domain with which the fabric has no problem.",
-        ),
-        Rule(
-            "domain:joulespan_rack_gpus_expected:sum",
-            scope.of(EXPECTED).sum(*DOMAIN),
-            "GPUs that should be in an NVLink domain, of the nodes that tell.",
-        ),
         Rule(
             "instance:joulespan_gpu_nvlink_io:rate5m",
             scope.rate(GPU_NVLINK_IO, None, _WINDOW).sum(*NODE, "network.io.direction"),
@@ -195,6 +181,32 @@ def inference(scope: Scope, limits: Thresholds) -> tuple[Rule, ...]:
     )
 
 
+def rack(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
+    """NVLink domains over their nodes, each of which sees its own GPUs."""
+    return (
+        Rule(
+            "domain:joulespan_rack_gpus:sum",
+            scope.of(RACK_GPUS, {"state": Regex("healthy|degraded")}).sum(*DOMAIN),
+            "GPUs that are in the NVLink domain, of all its nodes.",
+        ),
+        Rule(
+            "domain:joulespan_rack_gpus_healthy:sum",
+            scope.of(RACK_GPUS, {"state": "healthy"}).sum(*DOMAIN),
+            "GPUs that are in the NVLink domain and with which the fabric has no problem.",
+        ),
+        Rule(
+            "domain:joulespan_rack_gpus_expected:sum",
+            scope.of(RACK_EXPECTED).sum(*DOMAIN),
+            "GPUs that the nodes of the NVLink domain that are there should bring.",
+        ),
+        Rule(
+            "domain:joulespan_rack_nodes:count",
+            scope.of(RACK_EXPECTED).count(*DOMAIN),
+            "Nodes of the NVLink domain that are there.",
+        ),
+    )
+
+
 def agent(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
     """How many agents there are."""
     return (
@@ -236,6 +248,7 @@ RECORDS = {
     "network": network,
     "inference": inference,
     "energy": energy,
+    "rack": rack,
     "host": host,
     "agent": agent,
 }

@@ -103,6 +103,8 @@ REGRESSION = Limit("energy.regression", 1.2, Unit.RATIO, "Energy per output toke
 IDLE_SHARE = Limit("energy.idle.share", 0.5, Unit.RATIO, "Share of a node's GPU energy drawn while no request ran.")
 UNATTRIBUTED_SHARE = Limit("energy.unattributed.share", 0.3, Unit.RATIO, "Share of a GPU's energy no span explains.")
 
+RACK_REMEMBERED = Period("rack.remembered", "1d", "How long GPUs that left an NVLink domain are missed.")
+
 AGENT_REMEMBERED = Period("agent.remembered", "1h", "How long an agent that went away is missed.")
 SILENCE = Limit("agent.reader.silence", 30, Unit.SECONDS, "Time since the reader process was heard.")
 MISSED = Limit("agent.collector.missed", 5, Unit.EVENTS, "Runs of a collector left out in ten minutes.")

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what the tests run beside Python: a C compiler, openssl, Prometheus with promtool, systemd's tools, and the
-# shared library of this Python, which an OTLP receiver that the tests run is linked with: tools.sh PYTHON
+# Installs what the tests run beside Python: a C compiler, openssl, Prometheus with promtool, systemd's tools, those that
+# make networks and lose packets in them, and the shared library of this Python, which an OTLP receiver that the tests
+# run is linked with: tools.sh PYTHON
 set -eu
 python=$1 missing=
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
@@ -11,6 +12,9 @@ need prometheus prometheus
 need promtool prometheus
 need systemd-analyze systemd
 need systemd-nspawn systemd-container
+need ip iproute2
+need tc iproute2
+need nft nftables
 library=$("$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])')
 place=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
 [ -e "$place/$library.so.1.0" ] || ldconfig -p | grep -q "$library\.so" || missing="$missing $library"

@@ -12,13 +12,20 @@ from agent.host_entities import (
     EnginePressure,
     EngineProcesses,
     EngineSwitch,
+    Host,
 )
 from agent.metric import Counter, UpDownCounter
 from agent.unit import Unit
 
-PROCESSES = UpDownCounter("joulespan.engine.process.count", Unit.PROCESSES, EngineProcesses, "Processes of an engine.")
+PROCESSES = UpDownCounter("joulespan.engine.processes", Unit.PROCESSES, EngineProcesses, "Processes of an engine.")
 THREADS = UpDownCounter(
     "joulespan.engine.process.threads", Unit.THREADS, EngineProcesses, "Threads of an engine's processes."
+)
+LEFT_OUT = UpDownCounter(
+    "joulespan.engine.process.left_out",
+    Unit.PROCESSES,
+    Host,
+    "Processes on GPUs that are of several engines and cannot be told apart, or of one that has too many.",
 )
 CPU_TIME = Counter(
     "joulespan.engine.process.cpu.time", Unit.SECONDS, EngineCpuMode, "CPU time of an engine's processes."

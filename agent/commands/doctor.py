@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from agent.commands.engines import ADVICE, Engine, Engines, ask
+from agent.commands.host_findings import host_findings
 from agent.config import Address, Config
 from agent.config_file import load
 from agent.errors import ConfigError
@@ -58,7 +59,7 @@ def doctor(*, as_json: bool) -> int:
 def diagnose() -> Diagnosis:
     """Look at the host, ask the GPUs, and ask the agent that runs here."""
     report, hang = _ask()
-    findings = [*_driver(report, hang), *_host(report)]
+    findings = [*_driver(report, hang), *_host(report), *(Finding(*one) for one in host_findings())]
     for gpu in report.gpus:
         findings += _gpu(gpu)
     address, wrong = _listens()

@@ -9,6 +9,8 @@ from pathlib import Path
 from agent.catalogue.engine import ITERATIONS
 from agent.clock import NS, Clock
 from agent.collectors.node import Node, NodeCollector, Read, discover
+from agent.collectors.overhead import NAME as OVERHEAD
+from agent.collectors.overhead import HostOverhead
 from agent.collectors.switches import NAME as SWITCHES
 from agent.collectors.switches import Switches
 from agent.commands.receiving import Receiving
@@ -43,6 +45,7 @@ class Feeding:
         self._snapshots = snapshots
         self._timeline = timeline
         self._clock = clock
+        self._overhead(config)
         self._switches = Switches(snapshots, clock, threading.Lock, config.collectors.switches.max_series)
         self._listen(config)
         self._passes(config, snapshots, timeline)
@@ -79,6 +82,11 @@ class Feeding:
     ) -> Read:
         node = Node(settings, self._clock, lambda: self._snapshots.current, failed, simulated_since=simulated_since)
         return collector.open(node)
+
+    def _overhead(self, config: Config) -> None:
+        if config.collectors.cpu_power.enabled:
+            overhead = HostOverhead(self._snapshots, self._timeline, self._clock, config.attribution.lateness)
+            self.collectors.append(HostCollector(OVERHEAD, _PERIOD, overhead.read))
 
     def _listen(self, config: Config) -> None:
         """Hear of switches: over OTLP always, on pages where some are configured."""

@@ -162,7 +162,9 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     server = HttpServer(interface, config.listen, config.web)
     if demo:
         LOG.warning(
-            "demo: %d simulated GPUs and %d engines; nothing of what is shown is measured", DEMO_GPUS, len(demo.pids)
+            "demo: %d simulated GPUs and %d engines; nothing that is shown is measured but what this host itself does",
+            DEMO_GPUS,
+            len(demo.pids),
         )
         if receiving.grpc:
             demo.start(f"http://{receiving.grpc}")

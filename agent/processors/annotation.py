@@ -9,6 +9,10 @@
 | joulespan.gpu.clock, .prefill, .decode | double, Hz | mean SM clock |
 | joulespan.gpu.throttle.duration | double, s | time for which clocks were held down, of the GPU that was longest |
 | joulespan.gpu.nvlink.bytes | int, By | what these GPUs moved over NVLink while it ran, for whomever |
+| joulespan.network.ids | string array | hw.id of the NICs nearest to these GPUs |
+| joulespan.network.bytes | int, By | what these NICs moved while it ran, both ways, RDMA included, for whomever |
+| joulespan.network.congestion | int | packets that came in marked, and notifications that slowed this node down |
+| joulespan.network.retransmits | int | signs of loss on RDMA connections |
 
 Of a MIG instance only the id is said: the rest is measured of the whole GPU, which others use too.
 """
@@ -22,6 +26,7 @@ from numpy.typing import NDArray
 
 from agent.entities import Gpu, MigInstance
 from agent.otlp.values import span_attribute, span_int
+from agent.processors import network
 from agent.processors.usage import Edges, means, measure
 from agent.requests import Request
 from agent.timeline import Timeline
@@ -38,7 +43,7 @@ _MEANS = tuple(
 _DOUBLES = (*_MEANS, "joulespan.gpu.throttle.duration")
 _NVLINK = "joulespan.gpu.nvlink.bytes"
 # The ledger's attributes, joulespan.energy and the rest of the contract, will stand beside these.
-ATTRIBUTES = (GPU_IDS, *_DOUBLES, _NVLINK)
+ATTRIBUTES = (GPU_IDS, *_DOUBLES, _NVLINK, *network.ATTRIBUTES)
 """The names of all of them."""
 _BYTES = span_int(_NVLINK)
 _BEGINNINGS = [span_attribute(name, 0.0)[: -len(_DOUBLE(0.0))] for name in _DOUBLES]
@@ -68,10 +73,11 @@ def annotate(
     rows = np.stack(columns, axis=1)
     complete = np.logical_not(np.isnan(rows).any(axis=1))
     moved = use.nvlink
+    nics = network.annotate(timeline, whole, whole_time)
     return [
-        named + (_all_of(row) if full else _some_of(row)) + (_BYTES(round(link)) if measured else b"")
-        for row, full, link, measured in zip(
-            rows.tolist(), complete.tolist(), moved.tolist(), (~np.isnan(moved)).tolist(), strict=True
+        named + nic + (_all_of(row) if full else _some_of(row)) + (_BYTES(round(link)) if measured else b"")
+        for row, full, link, measured, nic in zip(
+            rows.tolist(), complete.tolist(), moved.tolist(), (~np.isnan(moved)).tolist(), nics, strict=True
         )
     ]
 

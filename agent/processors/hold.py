@@ -5,6 +5,8 @@ import heapq
 from itertools import count
 from typing import NamedTuple
 
+import msgspec
+
 from agent.entities import Gpu, MigInstance, RequestClass
 from agent.otlp.envelope import Envelope
 from agent.requests import Request
@@ -13,10 +15,11 @@ _BESIDE = 1024
 """Bytes that a request's objects take in memory beside its encoded span."""
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, gc=False):
     """A request, and where its span's bytes are: spans[at].
 
-    Once they are known, the GPUs that served it, and the number under which the ledger divides it.
+    The thread of the pipeline writes into it, once they are known, the GPUs that served it, and the number under which
+    the ledger divides it.
     """
 
     request: Request
@@ -26,7 +29,7 @@ class Place(NamedTuple):
     number: int | None = None
 
 
-class Divided(NamedTuple):
+class Divided(msgspec.Struct, frozen=True, gc=False):
     """A request whose GPUs are known, to be divided."""
 
     request: Request

@@ -75,6 +75,31 @@ def means(timeline: Timeline, gpus: Sequence[Gpu], edges: Edges) -> tuple[Number
     return _means(_History(timeline, edges), gpus)
 
 
+class Moved(NamedTuple):
+    """What happened on some network interfaces over each of some intervals; NaN where it was not measured.
+
+    Bytes of both directions, RDMA included; packets that came in marked and notifications that slowed this node down;
+    signs of loss.
+    """
+
+    bytes: Numbers
+    congestion: Numbers
+    retransmits: Numbers
+
+
+def moved(timeline: Timeline, counters: "tuple[Sequence[Sequence[Series]], ...]", edges: Edges) -> Moved:
+    """Add up counters over each interval: for each field of Moved groups of those that are read together."""
+    history = _History(timeline, edges)
+    return Moved(*(_total(history, groups) for groups in counters))
+
+
+def _total(history: "_History", groups: Sequence[Sequence[Series]]) -> Numbers:
+    found = [_increases(history, group) for group in groups if group]
+    if not found:
+        return np.full(len(history.edges[0]), np.nan)
+    return np.where(np.isnan(found).all(axis=0), np.nan, np.nansum(found, axis=0))
+
+
 class _History:
     """The samples around some intervals, and which intervals the samples of a source cover."""
 

@@ -43,7 +43,7 @@ def parse(answer: bytes) -> list[LldpNeighbour]:
     """Read an answer in the format json0. Raises Unavailable where it is none."""
     try:
         told = msgspec.json.decode(answer)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unavailable("lldpcli: its answer is no JSON") from error
     return [
         LldpNeighbour(name, _first(chassis, "name"), _first(chassis, "id"), _first(port, "id"))

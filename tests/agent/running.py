@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -17,6 +18,14 @@ LISTENING = re.compile(r"joulespan\.http: listening on (http://\S+)")
 RECEIVING = re.compile(r"joulespan\.(otlp_grpc|otlp_http): listening on (?:http://)?(\S+)")
 START = 20.0
 """Seconds; far more than it takes, for a busy machine."""
+
+
+Inside: TypeAlias = Callable[[Callable[[], bytes]], bytes]
+
+
+def call(ask: Callable[[], bytes]) -> bytes:
+    """Ask from here."""
+    return ask()
 
 
 class Scrape:
@@ -49,9 +58,10 @@ class Scrape:
 class RunningAgent:
     """An agent process."""
 
-    def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[str]", log: Path, inside: Inside = call) -> None:
         self.process = process
         self._log = log
+        self._inside = inside
         self.url = ""
 
     def receiver(self, name: str) -> str:
@@ -69,9 +79,13 @@ class RunningAgent:
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
         """Ask for a page."""
         request = urllib.request.Request(self.url + path, headers=dict(headers or {}))
-        with urllib.request.urlopen(request, timeout=10) as response:
-            body: bytes = response.read()
-            return body
+
+        def ask() -> bytes:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                body: bytes = response.read()
+                return body
+
+        return self._inside(ask)
 
     def scrape(self) -> Scrape:
         """Scrape."""
@@ -104,21 +118,30 @@ class RunningAgent:
 
 @contextmanager
 def running(
-    command: str, *arguments: str, env: Mapping[str, str], log: Path, listen: str = "127.0.0.1:0"
+    command: str,
+    *arguments: str,
+    env: Mapping[str, str],
+    log: Path,
+    listen: str = "127.0.0.1:0",
+    through: Sequence[str] = (),
+    inside: Inside = call,
 ) -> Iterator[RunningAgent]:
-    """Run an agent and wait until it listens; end it whatever happens. Its receivers take free ports."""
+    """Run an agent and wait until it listens; end it whatever happens. Its receivers take free ports.
+
+    It is run `through` a command that becomes it, as `ip netns exec NAME`, and asked by what `inside` calls there.
+    """
     ports = ["--set", "receivers.otlp.grpc=127.0.0.1:0", "--set", "receivers.otlp.http=127.0.0.1:0"]
     # Nobody here sends late, and a test should not wait for those who might.
     ports += ["--set", "attribution.lateness=2s"]
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "agent", command, "--listen", listen, *ports, *arguments],
+            [*through, sys.executable, "-m", "agent", command, "--listen", listen, *ports, *arguments],
             env=dict(env),
             stdout=output,
             stderr=output,
             text=True,
         )
-    agent = RunningAgent(process, log)
+    agent = RunningAgent(process, log, inside)
     try:
         deadline = time.monotonic() + START
         while not (found := LISTENING.search(agent.log)):

@@ -55,7 +55,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         arguments = [word for setting in settings for word in ("--set", setting)]
         began = time.monotonic()
         with running("demo", *arguments, env=os.environ, log=log) as agent:
-            first = agent.until(lambda scrape: len(scrape.values("hw_energy_joules_total")) == 8)
+            first = agent.until(lambda scrape: len(scrape.values("hw_energy_joules_total", hw_type="gpu")) == 8)
 
             def told() -> int:
                 return sum(b"joulespan.energy" in one for one in collector.raw())

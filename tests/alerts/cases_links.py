@@ -15,8 +15,7 @@ from agent.catalogue.links import (
     PCIE_WIDTH,
     PCIE_WIDTH_LIMIT,
 )
-from agent.catalogue.rack import EXPECTED, GPUS
-from tests.alerts.cases import Case, Input, Told, fires, of_gpu, silent, stored
+from tests.alerts.cases import Case, Input, Told, fires, of_gpu, silent
 
 A = {"hw.id": "A"}
 FIRST: Told = {"hw.id": "A", "link": 0}
@@ -32,14 +31,6 @@ def errors(kind: str, values: str) -> Input:
 
 def busy(values: str) -> Input:
     return of_gpu(GPU_UTILIZATION, values, {"hw.gpu.task": "general"})
-
-
-def domain(node: str, healthy: str, expected: str) -> tuple[Input, Input]:
-    told: Told = {"fabric.cluster_uuid": "F", "fabric.clique": 1}
-    return (
-        stored(GPUS, healthy, {**told, "state": "healthy"}, node=node),
-        stored(EXPECTED, expected, told, node=node),
-    )
 
 
 CASES: tuple[Case, ...] = (
@@ -122,22 +113,6 @@ CASES: tuple[Case, ...] = (
     silent(
         "GpuFabricNotJoined", "there is no fabric", "15m", of_gpu(FABRIC_STATE, "1x30", {"hw.state": "not_supported"})
     ),
-    fires(
-        "NvLinkDomainShrunk",
-        "one tray of two tells nothing any more",
-        "20m",
-        *domain("n1", "4x30", "4x30"),
-        *domain("n2", "4x3 stale _x30", "4x3 stale _x30"),
-        who=[{"fabric.clique": 1}],
-    ),
-    fires(
-        "NvLinkDomainShrunk",
-        "two of four are degraded",
-        "20m",
-        *domain("n1", "2x30", "4x30"),
-        who=[{"fabric.clique": 1}],
-    ),
-    silent("NvLinkDomainShrunk", "all are there", "20m", *domain("n1", "4x30", "4x30"), *domain("n2", "4x30", "4x30")),
     fires(
         "C2cDown",
         "one of two is down",

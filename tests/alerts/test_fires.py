@@ -16,7 +16,16 @@ from agent.catalogue.health import XID_LAST_SEEN
 from agent.metric import label_name
 from alerts import ALERTS, Options, documents, subjects
 from alerts.xids import HARDWARE
-from tests.alerts import cases_agent, cases_energy, cases_gpu, cases_host, cases_inference, cases_links, cases_network
+from tests.alerts import (
+    cases_agent,
+    cases_energy,
+    cases_gpu,
+    cases_host,
+    cases_inference,
+    cases_links,
+    cases_network,
+    cases_rack,
+)
 from tests.alerts.cases import Case, labels, of_gpu
 
 CASES: dict[str, tuple[Case, ...]] = {
@@ -24,6 +33,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     "links": cases_links.CASES,
     "inference": cases_inference.CASES,
     "energy": cases_energy.CASES,
+    "rack": cases_rack.CASES,
     "network": cases_network.CASES,
     "host": cases_host.CASES,
     "agent": cases_agent.CASES,

@@ -97,3 +97,46 @@ def test_rules_are_recorded_after_those_they_are_made_of() -> None:
 
 def _records(query: str) -> set[str]:
     return set(re.findall(r"\w+:\w+:\w+", query))
+
+
+RACK_TEST = """
+rule_files: [joulespan-rack.yaml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'joulespan_rack_gpus{instance="a",%s,state="healthy"}', values: '4x9 3x10'}
+      - {series: 'joulespan_rack_gpus{instance="a",%s,state="degraded"}', values: '0x9 1x10'}
+      - {series: 'joulespan_rack_gpus{instance="a",%s,state="missing"}', values: '1x20'}
+      - {series: 'joulespan_rack_gpus{instance="b",%s,state="healthy"}', values: '4x9 stale'}
+      - {series: 'joulespan_rack_gpus_expected{instance="a",%s}', values: '4x20'}
+      - {series: 'joulespan_rack_gpus_expected{instance="b",%s}', values: '4x9 stale'}
+    promql_expr_test:
+      - {expr: 'domain:joulespan_rack_gpus:sum', eval_time: 5m, exp_samples: [{labels: '%s', value: 8}]}
+      - {expr: 'domain:joulespan_rack_gpus_expected:sum', eval_time: 5m, exp_samples: [{labels: '%s', value: 8}]}
+      - {expr: 'domain:joulespan_rack_nodes:count', eval_time: 15m, exp_samples: [{labels: '%s', value: 1}]}
+      - {expr: 'domain:joulespan_rack_gpus:sum', eval_time: 15m, exp_samples: [{labels: '%s', value: 4}]}
+      - {expr: 'domain:joulespan_rack_gpus_healthy:sum', eval_time: 15m, exp_samples: [{labels: '%s', value: 3}]}
+"""
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make install-tools")
+def test_a_domain_is_the_sum_of_its_nodes(tmp_path: Path) -> None:
+    labels = 'cluster="c",fabric_cluster_uuid="U",fabric_clique="1"'
+    text = RACK_TEST
+    for line in RACK_TEST.splitlines():
+        name = line.partition("expr: '")[2].partition("'")[0]
+        told = f"{name}{{{labels}}}" if name else labels
+        text = text.replace(line, line.replace("%s", told))
+    (tmp_path / "test.yaml").write_text(text, "utf-8")
+    rules = documents(Options())["alerts/rules/joulespan-rack.yaml"]
+    (tmp_path / "joulespan-rack.yaml").write_text(rules, "utf-8")
+    done = subprocess.run(
+        ["promtool", "test", "rules", "test.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

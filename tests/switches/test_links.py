@@ -85,8 +85,13 @@ def test_a_daemon_that_does_not_answer_is_told_and_costs_only_what_it_would_say(
     def silent(_: Sequence[str]) -> list[LldpNeighbour]:
         raise Unavailable("lldpcli: no answer")
 
-    assert len([*SwitchLinks(told, ("lldpcli",), ("node-a",), silent).read()]) == 2
+    collector = SwitchLinks(told, ("lldpcli",), ("node-a",), silent)
+    assert len([*collector.read(), *collector.read()]) == 2 * 2
     assert len(failures) == 1
+    assert isinstance(told.clock, FakeClock)
+    told.clock.advance(30)
+    assert len([*collector.read()]) == 2
+    assert len(failures) == 2
 
 
 def test_a_host_without_a_daemon_is_asked_once() -> None:
@@ -98,7 +103,10 @@ def test_a_host_without_a_daemon_is_asked_once() -> None:
         raise NotSupported("lldpcli: no such command")
 
     collector = SwitchLinks(told, ("lldpcli",), ("node-a",), missing)
-    assert [*collector.read(), *collector.read()] == []
+    assert [*collector.read()] == []
+    assert isinstance(told.clock, FakeClock)
+    told.clock.advance(60)
+    assert [*collector.read()] == []
     assert (len(asked), failures) == (1, [])
 
 
@@ -111,8 +119,9 @@ def test_what_lldpcli_says_is_read() -> None:
         LldpNeighbour("eth0", None, None, None)
     ]
     assert parse(b"{}") == []
-    with pytest.raises(Unavailable):
-        parse(b"{")
+    for broken in (b"{", b"", b'"\xff"', b"[" * 100_000):
+        with pytest.raises(Unavailable):
+            parse(broken)
 
 
 def test_the_command_is_bounded_and_its_failure_is_told(tmp_path: Path) -> None:

@@ -12,14 +12,16 @@ import pkgutil
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import Clock
 from agent.config import NodeSettings
+from agent.errors import NotSupported, Unavailable
 from agent.metric import Distribution, Metric, Sample
 from agent.snapshot import Snapshot
 
 ROOT = Path("/")
+T = TypeVar("T")
 
 
 class Node(NamedTuple):
@@ -35,7 +37,17 @@ class Node(NamedTuple):
     root: Path = ROOT
     """Where /proc and /sys are."""
     simulated_since: int | None = None
-    """In the demo, when its simulation began, ns of the monotonic clock: then nothing of this machine is read."""
+    """In the demo, when its simulation began, ns of the monotonic clock: then no hardware of this machine is read."""
+
+    def ask(self, reading: Callable[[], T]) -> T | None:
+        """Read one thing. None where there is none of it, or where it failed, which is told to `failed`."""
+        try:
+            return reading()
+        except NotSupported:
+            return None
+        except Unavailable as error:
+            self.failed(error)
+            return None
 
 
 Read = Callable[[], Iterable[Sample | Distribution]]

@@ -4,12 +4,16 @@
 import socket
 from collections.abc import Callable, Iterator, Sequence
 
+from agent.clock import NS
 from agent.collectors.node import Node, NodeCollector
 from agent.config import LldpCollector
 from agent.errors import NotSupported, Unavailable
 from agent.metric import Sample
 from agent.processors.switch_links import Heard, links
 from agent.system.lldp import LldpNeighbour, neighbours
+
+_ASK = 30 * NS
+"""ns between two questions to the host's daemon: LLDP is said each 30 s. What switches say is looked at more often."""
 
 
 class SwitchLinks:
@@ -27,12 +31,20 @@ class SwitchLinks:
         self._command = command
         self._names = names
         self._ask = ask
+        self._asked: int | None = None
+        self._answer: list[Heard] = []
 
     def read(self) -> Iterator[Sample]:
         """Say which links there are. That the host has no LLDP daemon is usual; one that does not answer is told."""
         yield from links(self._node.snapshot(), self._heard(), self._names)
 
     def _heard(self) -> list[Heard]:
+        now = self._node.clock.monotonic_ns()
+        if self._asked is None or now - self._asked >= _ASK:
+            self._asked, self._answer = now, self._hear()
+        return self._answer
+
+    def _hear(self) -> list[Heard]:
         if not self._command or self._node.simulated_since is not None:
             return []
         try:

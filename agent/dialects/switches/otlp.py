@@ -63,11 +63,12 @@ def points(
         try:
             told = tuple(_point(reader, metric.name, kind, row, wanted, row.time_unix_nano or arrived, delta=delta))
         except Malformed:
-            told = ()
+            outcomes[Outcome.MALFORMED] += 1
+            continue
         if told:
             yield told
         else:
-            outcomes[Outcome.MALFORMED] += 1
+            outcomes[Outcome.LEFT_OUT] += 1
 
 
 def _point(

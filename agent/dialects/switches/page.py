@@ -39,8 +39,6 @@ def lines(
             try:
                 told = tuple(reader.numbers(line.name, line.labels, line.value, time))
             except Malformed:
-                told = ()
-            if told:
-                yield switch, told
-            else:
                 outcomes[Outcome.MALFORMED] += 1
+            else:
+                yield switch, told

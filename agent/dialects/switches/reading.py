@@ -121,6 +121,8 @@ class SwitchReader:
             told = dict(attributes)
             made = (self._place(found, told) for found in self.table.find(name))
             places = self._places[name, attributes] = tuple(place for place in made if place is not None)
+        if not places:
+            raise Malformed("an attribute is missing that it must be told apart by")
         return places
 
     def _place(self, found: Found, told: Mapping[str, str]) -> _Place | None:

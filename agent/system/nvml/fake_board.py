@@ -36,6 +36,11 @@ _SLOWER_FROM, _SLOWER_MHZ = 0.7, 240.0
 _DRAM = 10
 
 
+def pci_address(index: int, beside: int = 0) -> str:
+    """Give the PCI address of a GPU, or of what is `beside` it behind the same switch: that many buses on."""
+    return f"0000:{_FIRST_BUS + _BUS_STEP * index + beside:02x}:00.0"
+
+
 @dataclass(frozen=True, slots=True)
 class Board:
     """What a simulated board says of itself besides its waves. A Blackwell one is joined to a Grace CPU."""
@@ -156,7 +161,7 @@ class SimulatedGpu:
             vbios=self.board.vbios,
             architecture=self.board.architecture,
             capability=self.board.capability,
-            pci=f"0000:{_FIRST_BUS + _BUS_STEP * self.index:02x}:00.0",
+            pci=pci_address(self.index),
             minor=self.index,
             gsp=DRIVER_VERSION,
             part_number=self.board.part_number,
