@@ -3,6 +3,7 @@
 
 import math
 import re
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,6 +14,13 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:\[\]]+):(?P<po
 _SHIFTS = {"KiB": 10, "MiB": 20, "GiB": 30}
 _PAGE = re.compile(r"[!-~]{1,2048}")
 _SIZE = re.compile(r"([0-9]{1,6}) ?(KiB|MiB|GiB)")
+OWNER_LABELS = (
+    "k8s.namespace.name", "k8s.pod.name", "k8s.pod.uid", "k8s.container.name", "k8s.node.name", "k8s.deployment.name",
+    "k8s.statefulset.name", "k8s.job.name", "k8s.cronjob.name", "k8s.leaderworkerset.name", "k8s.resourceclaim.name",
+    "container.id", "container.name", "slurm.job.id", "slurm.step.id", "slurm.job.user", "slurm.job.account",
+    "slurm.job.partition", "systemd.unit.name", "process.owner",
+)  # fmt: skip
+"""Attributes of owners that requests can have; see agent.owner_entities."""
 
 
 class Duration(float):
@@ -203,8 +211,41 @@ class EngineProcessCollector(NodeSettings, frozen=True, kw_only=True):
     interval: Duration = Duration(5)
 
 
+class LldpCollector(NodeSettings, frozen=True, kw_only=True):
+    """Which switch ports the node's interfaces are connected to. `command` asks the host's LLDP daemon, if there is."""
+
+    interval: Duration = Duration(5)
+    command: tuple[str, ...] = ("lldpcli", "-f", "json0", "show", "neighbors")
+
+
+class RackCollector(NodeSettings, frozen=True, kw_only=True):
+    """The node's place in its rack, and its part in the NVLink domain."""
+
+    interval: Duration = Duration(5)
+
+
 class PowerCollector(NodeSettings, frozen=True, kw_only=True):
     """Power meters of CPUs, memory and modules. Patterns are of what meters call themselves."""
+
+
+class OwnersCollector(NodeSettings, frozen=True, kw_only=True):
+    """Whose the GPUs are. Patterns are of owners, as in `k8s/*` and `systemd/vllm*`.
+
+    `kubelet_socket` and `logs` are where the kubelet has its socket and the logs of pods; `job_map` is the folder of a
+    batch system's prolog. `environment` lets the environment of processes that hold GPUs be read for a few variables.
+    """
+
+    interval: Duration = Duration(10)
+    exclude: tuple[str, ...] = (
+        "systemd/nvidia-*",
+        "systemd/gdm*",
+        "systemd/display-manager*",
+        "k8s/*/*-mps-control-daemon-*",
+    )
+    kubelet_socket: str = "/var/lib/kubelet/pod-resources/kubelet.sock"
+    logs: str = "/var/log"
+    job_map: str = ""
+    environment: bool = True
 
 
 class EngineCollectors(Section, frozen=True, kw_only=True):
@@ -234,6 +275,14 @@ class GroqCollector(Section, frozen=True, kw_only=True):
     interval: Duration = Duration(60)
 
 
+class SwitchCollector(Section, frozen=True, kw_only=True):
+    """How much is kept of what switches tell, and how the pages of `switches` are got."""
+
+    max_series: int = 20_000
+    timeout: Duration = Duration(10)
+    max_page: Size = Size(32 << 20)
+
+
 class Collectors(Section, frozen=True, kw_only=True):
     """What is read on this machine."""
 
@@ -244,11 +293,15 @@ class Collectors(Section, frozen=True, kw_only=True):
     ethtool: EthtoolCollector = msgspec.field(default_factory=EthtoolCollector)
     rdma: RdmaCollector = msgspec.field(default_factory=RdmaCollector)
     affinity: AffinityCollector = msgspec.field(default_factory=AffinityCollector)
+    owners: OwnersCollector = msgspec.field(default_factory=OwnersCollector)
     host: HostCollector = msgspec.field(default_factory=HostCollector)
     temperatures: TemperatureCollector = msgspec.field(default_factory=TemperatureCollector)
     tcp: TcpCollector = msgspec.field(default_factory=TcpCollector)
     engine_processes: EngineProcessCollector = msgspec.field(default_factory=EngineProcessCollector)
     cpu_power: PowerCollector = msgspec.field(default_factory=PowerCollector)
+    lldp: LldpCollector = msgspec.field(default_factory=LldpCollector)
+    rack: RackCollector = msgspec.field(default_factory=RackCollector)
+    switches: SwitchCollector = msgspec.field(default_factory=SwitchCollector)
     neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
     groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 
@@ -267,6 +320,20 @@ class Engine(Section, frozen=True, kw_only=True):
     request_trace_files: tuple[str, ...] = ()
 
 
+class SwitchPage(Section, frozen=True, kw_only=True):
+    """A page of metrics that tells of switches: of NMX-T or NMX-M (nvlink) or of UFM Telemetry (infiniband).
+
+    `include` are patterns of node GUIDs, with * and ?; all without any. `data_unit` is what its data counters count by.
+    """
+
+    name: str
+    metrics_url: PageUrl
+    kind: Literal["nvlink", "infiniband"]
+    interval: Duration = Duration(30)
+    include: tuple[str, ...] = ()
+    data_unit: Literal["words", "bytes"] = "words"
+
+
 class Requests(Section, frozen=True, kw_only=True):
     """What request metrics are split by. Names beyond the most frequent ones become `other`.
 
@@ -277,6 +344,13 @@ class Requests(Section, frozen=True, kw_only=True):
     max_engines: int = 32
     max_models: int = 64
     max_tenants: int = 64
+
+
+class Owners(Section, frozen=True, kw_only=True):
+    """Which attributes of owners requests get, in metrics and on spans, and of how many owners at a time."""
+
+    labels: tuple[str, ...] = ("k8s.namespace.name", "k8s.pod.name", "slurm.job.id")
+    max: int = 64
 
 
 class Attribution(Section, frozen=True, kw_only=True):
@@ -340,6 +414,8 @@ class Config(Section, frozen=True, kw_only=True):
     receivers: Receivers = msgspec.field(default_factory=Receivers)
     collectors: Collectors = msgspec.field(default_factory=Collectors)
     engines: tuple[Engine, ...] = ()
+    switches: tuple[SwitchPage, ...] = ()
     requests: Requests = msgspec.field(default_factory=Requests)
+    owners: Owners = msgspec.field(default_factory=Owners)
     attribution: Attribution = msgspec.field(default_factory=Attribution)
     exporters: Exporters = msgspec.field(default_factory=Exporters)

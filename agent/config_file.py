@@ -14,7 +14,19 @@ from typing import Any
 
 import msgspec
 
-from agent.config import Address, Config, Duration, Engine, NodeSettings, OptionalAddress, PageUrl, Section, Size
+from agent.config import (
+    OWNER_LABELS,
+    Address,
+    Config,
+    Duration,
+    Engine,
+    NodeSettings,
+    OptionalAddress,
+    PageUrl,
+    Section,
+    Size,
+    SwitchPage,
+)
 from agent.errors import ConfigError
 
 _PREFIX = "JOULESPAN_"
@@ -36,6 +48,7 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
     "collectors.gpu.processes_interval": (lambda config: config.collectors.gpu.processes_interval, 0.2),
     "collectors.engines.interval": (lambda config: config.collectors.engines.interval, 0.2),
     "collectors.engines.timeout": (lambda config: config.collectors.engines.timeout, 0.1),
+    "collectors.switches.timeout": (lambda config: config.collectors.switches.timeout, 0.1),
     # Groq's rates are over 5 minutes, and there are eleven questions.
     "collectors.groq.interval": (lambda config: config.collectors.groq.interval, 15),
     "exporters.otlp.interval": (_push_interval, 0.1),
@@ -44,8 +57,10 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
 
 _NODE_LEAST = 0.2
 """Seconds; the least interval of a collector of the node."""
+_LISTS: dict[str, type[msgspec.Struct]] = {"engines": Engine, "switches": SwitchPage}
 _LIMITS = ("max_engines", "max_models", "max_tenants")
 _MOST_NAMES = 10_000
+_MOST_SERIES = 1_000_000
 
 
 def load(path: Path | None, environ: Mapping[str, str], settings: Sequence[str] = ()) -> Config:
@@ -134,8 +149,8 @@ def _keys(section: type[msgspec.Struct] = Config, prefix: str = "") -> Iterator[
 
 def _sections(path: str) -> list[str]:
     """List the keys of the section at a path."""
-    section: type[msgspec.Struct] = Engine if path == "engines" else Config
-    for name in path.split(".") if path and path != "engines" else ():
+    section: type[msgspec.Struct] = _LISTS.get(path, Config)
+    for name in path.split(".") if path and path not in _LISTS else ():
         kinds = {field.name: field.type for field in msgspec.structs.fields(section)}
         section = kinds[name]
     return [field.name for field in msgspec.structs.fields(section)]
@@ -174,12 +189,13 @@ def _from_text(key: str, text: str) -> object:
     if lowered in ("true", "false"):
         return lowered == "true"
     last = key.rpartition(".")[2]
-    if last in ("include", "exclude", "tenant_attributes", "command"):
+    if last in ("include", "exclude", "tenant_attributes", "command", "labels"):
         return [part.strip() for part in text.split(",") if part.strip()]
     if last == "headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
     # More digits than that are no size of a queue, and int() refuses thousands of them without naming the key.
-    whole = key in ("exporters.otlp.queue", *(f"requests.{one}" for one in _LIMITS))
+    limits = ("exporters.otlp.queue", "collectors.switches.max_series", "owners.max")
+    whole = key in (*limits, *(f"requests.{one}" for one in _LIMITS))
     return int(text) if whole and re.fullmatch(r"[0-9]{1,9}", lowered) else text
 
 
@@ -203,6 +219,7 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     for limit in _LIMITS:
         if not 1 <= getattr(config.requests, limit) <= _MOST_NAMES:
             yield f"requests.{limit}: must be from 1 to {_MOST_NAMES}"
+    yield from _owners(config)
     for name, web in (("web", config.web), ("receivers.otlp.security", config.receivers.otlp.security)):
         if bool(web.certificate) != bool(web.key):
             yield f"{name}: certificate and key go together"
@@ -213,6 +230,7 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     if len(pages) != len(set(pages)):
         yield "engines: two engines have the same metrics_url"
     yield from _files(config)
+    yield from _switches(config)
 
 
 def _node(config: Config) -> Iterator[str]:
@@ -220,6 +238,25 @@ def _node(config: Config) -> Iterator[str]:
         settings = getattr(config.collectors, field.name)
         if isinstance(settings, NodeSettings) and settings.interval < _NODE_LEAST:
             yield f"collectors.{field.name}.interval: {settings.interval:g}s is too short; at least {_NODE_LEAST:g}s"
+
+
+def _switches(config: Config) -> Iterator[str]:
+    names = [page.name for page in config.switches]
+    if len(names) != len(set(names)):
+        yield "switches: two pages have the same name"
+    for number, page in enumerate(config.switches):
+        if page.interval < 1:
+            yield f"switches[{number}].interval: {page.interval:g}s is too short; at least 1s"
+    if not 1 <= config.collectors.switches.max_series <= _MOST_SERIES:
+        yield f"collectors.switches.max_series: must be from 1 to {_MOST_SERIES}"
+
+
+def _owners(config: Config) -> Iterator[str]:
+    for label in config.owners.labels:
+        if label not in OWNER_LABELS:
+            yield f"owners.labels: `{_line(label)}` is no attribute of owners{_suggest(label, OWNER_LABELS)}"
+    if not 1 <= config.owners.max <= _MOST_NAMES:
+        yield f"owners.max: must be from 1 to {_MOST_NAMES}"
 
 
 def _files(config: Config) -> Iterator[str]:

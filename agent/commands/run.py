@@ -55,10 +55,13 @@ def run(
     load: Callable[[], Config],
     *,
     demo: bool = False,
+    faults: bool = False,
     seconds: float | None = None,
     recorder: "Recorder | None" = None,
 ) -> int:
     """Run until told to stop. `load` reads the configuration, at start and at each reload; it raises ConfigError.
+
+    `faults` lets things go wrong in the demo.
 
     What is seen goes to `recorder`, which whoever made it starts and stops.
     """
@@ -69,7 +72,7 @@ def run(
     snapshots = Snapshots()
     timeline = _timeline(config, recorder)
     intake = Intake(snapshots, timeline, clock)
-    engines = _simulated(clock) if demo else None
+    engines = _simulated(clock, faults=faults) if demo else None
     supervisor = Supervisor(_setup(config, engines), intake, clock, asleep=_never if demo else host.all_asleep)
     # The reader starts now and loads the driver while we load the rest.
     supervisor.start()
@@ -92,10 +95,10 @@ def _timeline(config: Config, recorder: "Recorder | None") -> Timeline:
     return RecordedTimeline(retention, step, recorder, guard=threading.Lock())
 
 
-def _simulated(clock: Clock) -> "SimulatedEngines":
+def _simulated(clock: Clock, *, faults: bool) -> "SimulatedEngines":
     from agent.simulation.processes import SimulatedEngines  # noqa: PLC0415 - only the demo has them
 
-    return SimulatedEngines(clock.monotonic_ns())
+    return SimulatedEngines(clock.monotonic_ns(), faults=faults)
 
 
 def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
@@ -254,6 +257,7 @@ def _setup(config: Config, demo: "SimulatedEngines | None") -> Setup:
         detail=gpu.detail,
         simulate=DEMO_GPUS if demo else 0,
         engines=demo.engines if demo else [],
+        faults=demo is not None and demo.faults,
         avoid=[],
     )
 
@@ -267,11 +271,14 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("web", old.web, new.web),
             ("receivers", old.receivers, new.receivers),
             ("engines", old.engines, new.engines),
+            ("switches", old.switches, new.switches),
+            ("collectors.switches", old.collectors.switches, new.collectors.switches),
             ("collectors.engines", old.collectors.engines, new.collectors.engines),
             *((f"collectors.{name}", getattr(old.collectors, name), getattr(new.collectors, name)) for name in _node()),
             ("collectors.neuron", old.collectors.neuron, new.collectors.neuron),
             ("collectors.groq", old.collectors.groq, new.collectors.groq),
             ("requests", old.requests, new.requests),
+            ("owners", old.owners, new.owners),
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
             ("exporters.traces", old.exporters.traces, new.exporters.traces),
             ("exporters.logs", old.exporters.logs, new.exporters.logs),

@@ -6,13 +6,16 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from agent.catalogue import gpu, health
+from agent.catalogue.dcgm import NAMES
+from agent.catalogue.owners import GPU_OWNER
 from agent.clock import NS, FakeClock
 from agent.collectors.gpu import Target, discover
 from agent.entities import Gpu, GpuClock, GpuInfo, GpuPipe, GpuTask, GpuXid
 from agent.metric import Sample
+from agent.owner_entities import GpuOwner, Owner
 from agent.snapshot import Snapshot, Snapshots, Source
 from agent.system.nvml.fake import FakeLibrary
-from exporters.dcgm import _ALIASES, DcgmWriter
+from exporters.dcgm import DcgmWriter
 from exporters.prometheus import Format
 
 GPU = Gpu("GPU-1", "gpu3")
@@ -84,6 +87,22 @@ def test_a_counter_keeps_its_name_and_is_of_a_type_that_allows_it(form: Format, 
     assert "# TYPE DCGM_FI_DEV_GPU_UTIL gauge\n" in text
 
 
+def owner(shared: str, who: Owner) -> Sample:
+    return GPU_OWNER(GpuOwner(GPU.id, None, "a", "pod", "pod_resources", shared, who), 1)
+
+
+def test_a_gpu_that_is_ones_alone_has_the_labels_of_its_pod_or_job() -> None:
+    def labels(*more: Sample) -> dict[str, str]:
+        text = DcgmWriter("node").write(snapshot(*more), Format.TEXT)
+        (told,) = {tuple(one.labels.items()) for family in read_text(text) for one in family.samples}
+        return dict(told)
+
+    pod = Owner(namespace="ml", pod="llama-0", pod_container="vllm", pod_uid="u")
+    assert labels(owner("false", pod)) == LABELS | {"container": "vllm", "namespace": "ml", "pod": "llama-0"}
+    assert labels(owner("false", Owner(slurm_job="7"))) == LABELS | {"hpc_job": "7"}
+    assert labels(owner("true", pod)) == LABELS
+
+
 def test_what_is_not_known_of_a_gpu_is_no_label() -> None:
     snapshots = Snapshots()
     snapshots.put_samples(Source("test"), [gpu.GPU_INFO(GpuInfo(GPU), 1), gpu.MEMORY_FREE(GPU, 1 << 20)], 0)
@@ -104,7 +123,7 @@ def test_every_name_has_a_source_among_the_collectors() -> None:
         clock.advance(1)
     text = DcgmWriter("node").write(snapshots.current, Format.TEXT)
     told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
-    assert {alias.name for some in _ALIASES.values() for alias in some} | {"DCGM_FI_DEV_XID_ERRORS"} == told
+    assert told == NAMES
 
 
 def test_nothing_is_written_without_gpus() -> None:

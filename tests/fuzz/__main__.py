@@ -22,6 +22,7 @@ from tests.fuzz.otlp import MOST, Taking, corpus
 from tests.fuzz.pages import Reading
 from tests.fuzz.recordings import Replaying
 from tests.fuzz.sockets import Sending
+from tests.fuzz.switches import Telling
 from tests.receivers.serving import serving
 
 _GROWTH = 48 << 20
@@ -30,11 +31,12 @@ _ROUND = 50
 _SHARES = {
     "taking": 0.3,
     "sending": 0.2,
-    "reading": 0.15,
+    "reading": 0.1,
     "parsing": 0.07,
     "tabulating": 0.03,
     "plugging": 0.1,
-    "replaying": 0.15,
+    "replaying": 0.1,
+    "telling": 0.1,
 }
 """Shares of the time, not of the cases: one over a socket takes longer."""
 
@@ -73,6 +75,7 @@ def main() -> int:
         plugging = Plugging(Random(seed + 6))
         replaying = Replaying(Random(seed + 4), bodies)
         tabulating = Tabulating(Random(seed + 5))
+        telling = Telling(Random(seed + 7))
         targets: dict[str, Target] = {
             "taking": taking,
             "sending": sending,
@@ -81,6 +84,7 @@ def main() -> int:
             "tabulating": tabulating,
             "plugging": plugging,
             "replaying": replaying,
+            "telling": telling,
         }
         try:
             if arguments.repeat:
@@ -100,6 +104,7 @@ def main() -> int:
         f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}, "
         f"samples read {reading.samples}; the servers still answer"
     )
+    print(f"points of switches: {telling.points}")
     print(f"lines: read {parsing.read}, refused {parsing.refused}")
     print(f"files of the kernel's: read {tabulating.read}, refused {tabulating.refused}")
     return 0

@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from agent.catalogue import requests as catalogue
 from agent.entity import attributes
 from agent.metric import Distribution, Exemplar, Histogram
+from agent.owner_entities import Owner
 from agent.processors import request_metrics
 from agent.processors.request_metrics import RequestMetrics
 from agent.requests import Request, Role
@@ -108,7 +109,7 @@ def test_a_request_is_observed_by_each_histogram_in_its_bucket_with_its_span_as_
         place = bisect_left(metric.buckets, value)
         assert [at for at, count in enumerate(told.counts) if count] == [place]
         assert told.total == pytest.approx(value)
-        assert told.exemplars[place] == Exemplar(told.total, f"{7:032x}", f"{7:016x}", START + int(2.5 * NS))
+        assert told.exemplars[place] == Exemplar(told.total or 0.0, f"{7:032x}", f"{7:016x}", START + int(2.5 * NS))
         assert told.exemplars.count(None) == len(metric.buckets)
 
 
@@ -291,7 +292,7 @@ def test_every_request_is_in_one_bucket_of_one_class_or_repeated(told: list[tupl
     assert sum(one.observations for one in found.distributions.values()) == len(different)
     assert sum(value for (name, _), value in found.values.items() if name.endswith("finished")) == len(different)
     assert (found.value("repeated", engine="vllm") or 0) == len(told) - len(different)
-    total = sum(one.total for one in found.distributions.values())
+    total = sum(one.total or 0.0 for one in found.distributions.values())
     assert total == pytest.approx(sum(end for _, end in different) / NS)
 
 
@@ -312,3 +313,27 @@ def test_threads_share_it_under_a_lock() -> None:
         reader.join(0.05)
         assert reader.is_alive()
     reader.join()
+
+
+def test_requests_of_different_owners_are_counted_apart_and_those_of_too_many_under_none() -> None:
+    metrics = RequestMetrics(owners=2)
+    owners = [Owner(pod=f"chat-{number}") for number in range(4)]
+    kinds = metrics.record([(request(number), "vllm", None) for number in range(4)], owners)
+    assert [kind and kind.owner for kind in kinds] == [owners[0], owners[1], Owner(), Owner()]
+    counted = Counted(metrics)
+    assert counted.labels("k8s.pod.name") == {"chat-0", "chat-1"}
+    assert counted.value("names.dropped", attribute="owner") == 2
+    assert counted.value("finished", engine="vllm", **{"k8s.pod.name": "chat-1"}) == 1
+    assert counted.value("finished", engine="vllm") == 2
+
+
+def test_an_owner_without_requests_makes_room_for_another() -> None:
+    metrics = RequestMetrics(owners=1)
+    old, new = Owner(pod="old"), Owner(pod="new")
+    metrics.record([(request(1), "vllm", None)], [old])
+    metrics.rebalance()
+    metrics.record([(request(2), "vllm", None)], [new])
+    assert Counted(metrics).labels("k8s.pod.name") == {"old"}
+    metrics.rebalance()
+    metrics.record([(request(3), "vllm", None)], [new])
+    assert Counted(metrics).labels("k8s.pod.name") == {"new"}
