@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test test-engines laws check generate bench accuracy hardware clean install-tools
+.PHONY: run test test-engines laws check generate bench accuracy screenshots hardware clean install-tools
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
@@ -34,6 +34,10 @@ generate: $(VENV)/.run
 
 accuracy: $(VENV)/.dev
 	$(BIN)/python -m tests.accuracy
+
+# Not part of `make test`: it installs Grafana's panel components first, 460 MB.
+screenshots: $(VENV)/.dev install-tools
+	$(BIN)/python -m tests.render.screenshots docs/images
 
 hardware: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/hardware -s -rs

@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="run the agent on eight simulated GPUs")
     _configurable(demo)
     demo.add_argument("--seconds", type=float, metavar="N", help="stop after N seconds")
+    demo.add_argument("--faults", action="store_true", help="let GPUs and engines go wrong, in a round of 3 minutes")
     demo.set_defaults(run=_demo)
 
     record = commands.add_parser("record", help="run the agent and write what it sees into a folder")
@@ -77,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
 
     generate = commands.add_parser("generate", help="write what is generated from the catalogue")
     generate.add_argument("--check", action="store_true", help="write nothing; fail if something is out of date")
+    generate.add_argument(
+        "--out", type=Path, metavar="DIR", help="write rules and dashboards there; no checkout needed"
+    )
+    generate.add_argument(
+        "--selector", action="append", default=[], metavar="LABEL=VALUE", help="ask only for series with this label"
+    )
+    generate.add_argument("--thresholds", type=Path, metavar="FILE", help="thresholds of alerts (YAML)")
+    generate.add_argument("--dcgm", action="store_true", help="with --out, add the GPU dashboard for dcgm-exporter")
+    generate.add_argument("--runbooks", metavar="URL", help="where the pages of alerts/runbooks are served")
     generate.set_defaults(run=_generate)
 
     version = commands.add_parser("version", help="print the version")
@@ -106,7 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _demo(arguments: argparse.Namespace) -> int:
     from agent.commands.run import run  # noqa: PLC0415 - as above
 
-    return run(lambda: _load(arguments), demo=True, seconds=arguments.seconds)
+    return run(lambda: _load(arguments), demo=True, faults=arguments.faults, seconds=arguments.seconds)
 
 
 def _record(arguments: argparse.Namespace) -> int:
@@ -134,9 +144,10 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from agent.commands.generate import generate  # noqa: PLC0415 - as above
+    from agent.commands.generate import Wanted, generate, options  # noqa: PLC0415 - as above
 
-    return generate(Path.cwd(), check=arguments.check)
+    rules = options(arguments.selector, arguments.thresholds, arguments.runbooks)
+    return generate(Wanted(rules, Path.cwd(), arguments.out, arguments.dcgm), check=arguments.check)
 
 
 def _version(_arguments: argparse.Namespace) -> int:

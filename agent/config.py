@@ -3,6 +3,7 @@
 
 import math
 import re
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -186,7 +187,7 @@ class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
 
 
 class HostCollector(NodeSettings, frozen=True, kw_only=True):
-    """What the host does. With `detail` also of each CPU; patterns are of names of disks."""
+    """What the host does. With `detail` also of each CPU, and operations of disks; patterns are of names of disks."""
 
     interval: Duration = Duration(5)
     detail: bool = False
@@ -206,6 +207,19 @@ class TcpCollector(NodeSettings, frozen=True, kw_only=True):
 
 class EngineProcessCollector(NodeSettings, frozen=True, kw_only=True):
     """What engines' processes and control groups use. Patterns are of names of engines."""
+
+    interval: Duration = Duration(5)
+
+
+class LldpCollector(NodeSettings, frozen=True, kw_only=True):
+    """Which switch ports the node's interfaces are connected to. `command` asks the host's LLDP daemon, if there is."""
+
+    interval: Duration = Duration(5)
+    command: tuple[str, ...] = ("lldpcli", "-f", "json0", "show", "neighbors")
+
+
+class RackCollector(NodeSettings, frozen=True, kw_only=True):
+    """The node's place in its rack, and its part in the NVLink domain."""
 
     interval: Duration = Duration(5)
 
@@ -261,6 +275,14 @@ class GroqCollector(Section, frozen=True, kw_only=True):
     interval: Duration = Duration(60)
 
 
+class SwitchCollector(Section, frozen=True, kw_only=True):
+    """How much is kept of what switches tell, and how the pages of `switches` are got."""
+
+    max_series: int = 20_000
+    timeout: Duration = Duration(10)
+    max_page: Size = Size(32 << 20)
+
+
 class Collectors(Section, frozen=True, kw_only=True):
     """What is read on this machine."""
 
@@ -277,6 +299,9 @@ class Collectors(Section, frozen=True, kw_only=True):
     tcp: TcpCollector = msgspec.field(default_factory=TcpCollector)
     engine_processes: EngineProcessCollector = msgspec.field(default_factory=EngineProcessCollector)
     cpu_power: PowerCollector = msgspec.field(default_factory=PowerCollector)
+    lldp: LldpCollector = msgspec.field(default_factory=LldpCollector)
+    rack: RackCollector = msgspec.field(default_factory=RackCollector)
+    switches: SwitchCollector = msgspec.field(default_factory=SwitchCollector)
     neuron: NeuronCollector = msgspec.field(default_factory=NeuronCollector)
     groq: GroqCollector = msgspec.field(default_factory=GroqCollector)
 
@@ -293,6 +318,20 @@ class Engine(Section, frozen=True, kw_only=True):
     gpus: tuple[str | int, ...] = ()
     forward_pass_files: tuple[str, ...] = ()
     request_trace_files: tuple[str, ...] = ()
+
+
+class SwitchPage(Section, frozen=True, kw_only=True):
+    """A page of metrics that tells of switches: of NMX-T or NMX-M (nvlink) or of UFM Telemetry (infiniband).
+
+    `include` are patterns of node GUIDs, with * and ?; all without any. `data_unit` is what its data counters count by.
+    """
+
+    name: str
+    metrics_url: PageUrl
+    kind: Literal["nvlink", "infiniband"]
+    interval: Duration = Duration(30)
+    include: tuple[str, ...] = ()
+    data_unit: Literal["words", "bytes"] = "words"
 
 
 class Requests(Section, frozen=True, kw_only=True):
@@ -375,6 +414,7 @@ class Config(Section, frozen=True, kw_only=True):
     receivers: Receivers = msgspec.field(default_factory=Receivers)
     collectors: Collectors = msgspec.field(default_factory=Collectors)
     engines: tuple[Engine, ...] = ()
+    switches: tuple[SwitchPage, ...] = ()
     requests: Requests = msgspec.field(default_factory=Requests)
     owners: Owners = msgspec.field(default_factory=Owners)
     attribution: Attribution = msgspec.field(default_factory=Attribution)

@@ -25,6 +25,7 @@ from agent.config import (
     PageUrl,
     Section,
     Size,
+    SwitchPage,
 )
 from agent.errors import ConfigError
 
@@ -47,6 +48,7 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
     "collectors.gpu.processes_interval": (lambda config: config.collectors.gpu.processes_interval, 0.2),
     "collectors.engines.interval": (lambda config: config.collectors.engines.interval, 0.2),
     "collectors.engines.timeout": (lambda config: config.collectors.engines.timeout, 0.1),
+    "collectors.switches.timeout": (lambda config: config.collectors.switches.timeout, 0.1),
     # Groq's rates are over 5 minutes, and there are eleven questions.
     "collectors.groq.interval": (lambda config: config.collectors.groq.interval, 15),
     "exporters.otlp.interval": (_push_interval, 0.1),
@@ -55,8 +57,10 @@ _MIN_INTERVALS: dict[str, tuple[Callable[[Config], float], float]] = {
 
 _NODE_LEAST = 0.2
 """Seconds; the least interval of a collector of the node."""
+_LISTS: dict[str, type[msgspec.Struct]] = {"engines": Engine, "switches": SwitchPage}
 _LIMITS = ("max_engines", "max_models", "max_tenants")
 _MOST_NAMES = 10_000
+_MOST_SERIES = 1_000_000
 
 
 def load(path: Path | None, environ: Mapping[str, str], settings: Sequence[str] = ()) -> Config:
@@ -145,8 +149,8 @@ def _keys(section: type[msgspec.Struct] = Config, prefix: str = "") -> Iterator[
 
 def _sections(path: str) -> list[str]:
     """List the keys of the section at a path."""
-    section: type[msgspec.Struct] = Engine if path == "engines" else Config
-    for name in path.split(".") if path and path != "engines" else ():
+    section: type[msgspec.Struct] = _LISTS.get(path, Config)
+    for name in path.split(".") if path and path not in _LISTS else ():
         kinds = {field.name: field.type for field in msgspec.structs.fields(section)}
         section = kinds[name]
     return [field.name for field in msgspec.structs.fields(section)]
@@ -190,7 +194,8 @@ def _from_text(key: str, text: str) -> object:
     if last == "headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
     # More digits than that are no size of a queue, and int() refuses thousands of them without naming the key.
-    whole = key in ("exporters.otlp.queue", "owners.max", *(f"requests.{one}" for one in _LIMITS))
+    limits = (f"requests.{one}" for one in _LIMITS)
+    whole = key in ("exporters.otlp.queue", "owners.max", "collectors.switches.max_series", *limits)
     return int(text) if whole and re.fullmatch(r"[0-9]{1,9}", lowered) else text
 
 
@@ -225,6 +230,7 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     if len(pages) != len(set(pages)):
         yield "engines: two engines have the same metrics_url"
     yield from _files(config)
+    yield from _switches(config)
 
 
 def _node(config: Config) -> Iterator[str]:
@@ -240,6 +246,17 @@ def _owners(config: Config) -> Iterator[str]:
             yield f"owners.labels: `{_line(label)}` is no attribute of owners{_suggest(label, OWNER_LABELS)}"
     if not 1 <= config.owners.max <= _MOST_NAMES:
         yield f"owners.max: must be from 1 to {_MOST_NAMES}"
+
+
+def _switches(config: Config) -> Iterator[str]:
+    names = [page.name for page in config.switches]
+    if len(names) != len(set(names)):
+        yield "switches: two pages have the same name"
+    for number, page in enumerate(config.switches):
+        if page.interval < 1:
+            yield f"switches[{number}].interval: {page.interval:g}s is too short; at least 1s"
+    if not 1 <= config.collectors.switches.max_series <= _MOST_SERIES:
+        yield f"collectors.switches.max_series: must be from 1 to {_MOST_SERIES}"
 
 
 def _files(config: Config) -> Iterator[str]:

@@ -45,13 +45,14 @@ class Distribution(NamedTuple):
     """What a series of a histogram observed since its source began: cumulative in time.
 
     `counts` are per bucket and not added up, the last is that of infinity, so there is one more than it has buckets;
-    `total` is the sum of what was observed, in the metric's unit; there is an exemplar or None per bucket. `bounds`
-    are the upper bounds of its buckets where the source chose them, None where they are the metric's.
+    `total` is the sum of what was observed, in the metric's unit, None where its source does not tell it; there is an
+    exemplar or None per bucket. `bounds` are the upper bounds of its buckets where the source chose them, None where
+    they are the metric's.
     """
 
     series: Series
     counts: Sequence[int]
-    total: float
+    total: float | None
     exemplars: Sequence[Exemplar | None]
     bounds: tuple[float, ...] | None = None
 
@@ -164,7 +165,7 @@ class Histogram(Metric[E]):
         self,
         entity: E,
         counts: Sequence[int],
-        total: float,
+        total: float | None,
         exemplars: Sequence[Exemplar | None] = (),
         bounds: tuple[float, ...] | None = None,
     ) -> Distribution:

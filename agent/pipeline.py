@@ -279,9 +279,9 @@ class Pipeline:
 
     def _place(self, due: Sequence[Held], now: int, offset: int) -> None:
         recorded: list[tuple[Request, str, str | None]] = []
-        where: list[tuple[Held, int, Placement | None]] = []
+        where: list[tuple[Place, Placement | None]] = []
         for held in due:
-            for number, place in enumerate(held.places):
+            for place in held.places:
                 try:
                     request = self._complete(place.request)
                     placement = self._topology.place(request, now) if request.role is not Role.CLIENT else None
@@ -289,31 +289,29 @@ class Pipeline:
                     self._failed(error)
                     continue
                 recorded.append((request, placement.engine if placement else request.dialect, request.tenant))
-                where.append((held, number, placement))
+                where.append((place, placement))
                 if placement and not placement.gpus:
                     self._count_unmapped(placement)
-        owners = [told.owner.labels if told and told.owner else NOBODY for _, _, told in where]
+        owners = [told.owner.labels if told and told.owner else NOBODY for _, told in where]
         kinds = self._metrics.record(recorded, owners)
         divided: list[Divided] = []
-        at: list[tuple[Held, int]] = []
-        for (request, engine, _), (held, number, placement), kind, owner in zip(
-            recorded, where, kinds, owners, strict=True
-        ):
+        at: list[Place] = []
+        for (request, engine, _), (place, placement), kind, owner in zip(recorded, where, kinds, owners, strict=True):
             gpus = placement.gpus if placement else ()
-            held.places[number] = held.places[number]._replace(request=request, gpus=gpus, owner=owner)
+            place.request, place.gpus, place.owner = request, gpus, owner
             # An agent nearer to the GPUs may have been here, and what came before is divided already.
             if gpus and kind is not None and GPU_IDS not in request.span.attributes:
                 divided.append(Divided(request, engine, gpus, kind))
-                at.append((held, number))
+                at.append(place)
         if divided:
             self._divide(divided, at, offset)
 
-    def _divide(self, divided: Sequence[Divided], at: Sequence[tuple[Held, int]], offset: int) -> None:
+    def _divide(self, divided: Sequence[Divided], at: Sequence[Place], offset: int) -> None:
         if self._attribution is None:
             self._attribution = self._make_attribution()
         wanted = self._onward.traces is not None
-        for (held, place), number in zip(at, self._attribution.add(divided, offset, wanted=wanted), strict=True):
-            held.places[place] = held.places[place]._replace(number=number)
+        for place, number in zip(at, self._attribution.add(divided, offset, wanted=wanted), strict=True):
+            place.number = number
 
     def _rescheduled(self, held: Held, offset: int, now: int) -> Held:
         """Say by when, of the time that the ledger closes, everything of it is divided."""

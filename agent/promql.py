@@ -88,6 +88,11 @@ class Expr:
         """Keep the smallest."""
         return Expr(f"bottomk({number}, {self.text})", self.attributes)
 
+    def leaders(self, number: int, *on: str, window: str = "5m") -> "Expr":
+        """Keep the series that are largest at the end of the time shown; topk() would choose anew at each step."""
+        last = Expr(f"last_over_time({self.inside(_ATOM)}[{window}:] @ end())", self.attributes)
+        return self.where(last.topk(number), *on)
+
     def over_time(self, function: Literal["avg", "max", "min", "count", "last"], window: str) -> "Expr":
         """Summarise over a window, by a subquery."""
         return Expr(f"{function}_over_time({self.inside(_ATOM)}[{window}:])", self.attributes)
@@ -190,6 +195,27 @@ class Expr:
     __hash__ = None  # type: ignore[assignment]  # comparing builds a query
 
 
+class Selected(Expr):
+    """Series as they are stored, which can be looked at over a window, or as they were some time ago."""
+
+    def __init__(self, selector: str, attributes: Iterable[str] = (), offset: str = "") -> None:
+        """Wrap a selector; `offset` is how long ago, as in 1w."""
+        self._selector, self._offset = selector, f" offset {offset}" if offset else ""
+        super().__init__(selector + self._offset, attributes)
+
+    def ago(self, offset: str) -> "Selected":
+        """Select them as they were this long ago."""
+        return Selected(self._selector, self.attributes, offset)
+
+    def over(self, function: Literal["avg", "max", "min", "count", "last"], window: str) -> Expr:
+        """Summarise what is stored of a window."""
+        return Expr(f"{function}_over_time({self._selector}[{window}]{self._offset})", self.attributes)
+
+    def slope(self, window: str) -> Expr:
+        """Fit a line through a window of gauges and give its change per second."""
+        return Expr(f"deriv({self._selector}[{window}]{self._offset})", self.attributes)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Which series a set of queries is about: matchers that every selector made with it has.
@@ -212,9 +238,21 @@ class Scope:
         """Give the same scope with more attributes."""
         return replace(self, attributes={**self.attributes, **attributes})
 
-    def of(self, metric: Current, where: Mapping[str, str] | None = None) -> Expr:
+    def of(self, metric: Current, where: Mapping[str, str] | None = None) -> Selected:
         """Select the series of a metric, by attribute values."""
-        return Expr(self._select(metric, metric.prometheus, where), self._of(metric))
+        return Selected(self._select(metric, metric.prometheus, where), self._of(metric))
+
+    def up(self) -> Expr:
+        """Select what Prometheus says of its targets: 1 where the last scrape succeeded."""
+        matchers = _matchers(self.labels)
+        return Expr(f"up{{{matchers}}}" if matchers else "up", SCRAPE | set(self.labels))
+
+    def any(self, *metrics: Current) -> Expr:
+        """Select the series of several metrics at once, with the attributes that all of them have."""
+        shared = frozenset.intersection(*map(self._of, metrics))
+        kept = {attribute: value for attribute, value in self.attributes.items() if attribute in shared}
+        names = Regex("|".join(metric.prometheus for metric in metrics))
+        return Expr(f"{{{_matchers({'__name__': names, **kept, **self.labels})}}}", shared)
 
     def rate(self, metric: Counter[Any], where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL) -> Expr:
         """Take the increase per second of a counter. Raises TypeError for anything else."""
@@ -268,15 +306,28 @@ class Scope:
         selected = self._select(metric, f"{metric.prometheus}_{part}", where)
         return Expr(f"rate({selected}[{window}])", self._of(metric))
 
+    def within(
+        self, metric: Histogram[Any], bound: float, where: Mapping[str, str] | None = None, window: str = RATE_INTERVAL
+    ) -> Expr:
+        """Take the rate of values up to a bound. Raises ValueError where it bounds no bucket of the metric."""
+        if bound not in metric.buckets:
+            bounds = ", ".join(map(_number, metric.buckets)) or "those of each source"
+            message = f"no bucket of {metric.name} ends at {_number(bound)}; there are {bounds}"
+            raise ValueError(message)
+        # Some write 1 and some 1.0; the classic text format and OpenMetrics differ in it.
+        spellings = Regex("|".join(sorted({re.escape(_number(bound)), re.escape(repr(float(bound)))})))
+        selected = self._select(metric, f"{metric.prometheus}_bucket", {**(where or {}), "le": spellings})
+        return Expr(f"rate({selected}[{window}])", self._of(metric))
+
     def absent(self, metric: Metric[Any], where: Mapping[str, str] | None = None) -> Expr:
         """Say 1 when no series of the metric exists."""
         return Expr(f"absent({self._select(metric, metric.prometheus, where)})", (*self.labels, *(where or ())))
 
-    def recorded(self, record: str, *attributes: str) -> Expr:
+    def recorded(self, record: str, *attributes: str) -> Selected:
         """Select the series of a recording rule that keeps these attributes and the labels of the scope."""
         kept = {attribute: value for attribute, value in self.attributes.items() if attribute in attributes}
         matchers = _matchers({**kept, **self.labels})
-        return Expr(f"{record}{{{matchers}}}" if matchers else record, (*attributes, *self.labels))
+        return Selected(f"{record}{{{matchers}}}" if matchers else record, (*attributes, *self.labels))
 
     def _over(self, function: str, metric: Counter[Any], where: Mapping[str, str] | None, window: str) -> Expr:
         if not isinstance(metric, Counter):
@@ -307,7 +358,7 @@ def _hardware(metric: Metric[Any]) -> dict[str, str]:
 _EVERYTHING = Scope()
 
 
-def of(metric: Current, where: Mapping[str, str] | None = None) -> Expr:
+def of(metric: Current, where: Mapping[str, str] | None = None) -> Selected:
     """Select the series of a metric, by attribute values."""
     return _EVERYTHING.of(metric, where)
 

@@ -10,12 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import unquote
-from uuid import UUID, uuid5
 
 log = logging.getLogger(__name__)
-
-_NAMESPACE = UUID("4d63009a-8d0f-11ee-aad7-4c796ed8e320")
-"""The namespace that the semantic conventions give for a service.instance.id made from a machine's id."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64", "i686": "x86", "armv7l": "arm32"}
 """host.arch in the spelling of the semantic conventions, by the kernel's."""
@@ -25,14 +21,14 @@ def resource_attributes(environ: Mapping[str, str], *, root: Path = Path("/"), v
     """Describe this agent and its host.
 
     OTEL_RESOURCE_ATTRIBUTES adds attributes and replaces detected ones, OTEL_SERVICE_NAME wins over both.
-    service.instance.id stays the same over restarts and reboots. What the host does not tell is absent.
+    service.instance.id, of which the label `instance` of pushed series is made, is the name of the host. What the host
+    does not tell is absent.
     """
     found = {"service.name": "joulespan", "service.version": version, **dict(_host(root)), "os.type": "linux"}
     found |= dict(_given(environ.get("OTEL_RESOURCE_ATTRIBUTES", "")))
     if name := environ.get("OTEL_SERVICE_NAME"):
         found["service.name"] = name
-    host = found.get("host.id")
-    found.setdefault("service.instance.id", str(uuid5(_NAMESPACE, host)) if host else found["host.name"])
+    found.setdefault("service.instance.id", found["host.name"])
     return found
 
 

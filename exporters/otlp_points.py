@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from agent.clock import Clock
 from agent.entity import attributes
-from agent.metric import Counter, Distribution, Metric, Series, UpDownCounter
+from agent.metric import Counter, Distribution, Info, Metric, Series, UpDownCounter
 from agent.snapshot import Batch, Snapshot, Source
 
 
@@ -34,10 +34,11 @@ class HistogramPoint(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The series of a batch, and the attributes of each."""
+    """The series of a batch, and the attributes of each. `lasting` when all of them say what something is."""
 
     series: tuple[Series, ...]
     attributes: tuple[dict[str, str], ...]
+    lasting: bool = False
 
 
 class Part(NamedTuple):
@@ -51,7 +52,7 @@ class Part(NamedTuple):
 
     def points(self) -> Iterator[Point]:
         """Give the points that have a value, but for those of histograms."""
-        (series, named), time = self.layout, self.time
+        (series, named, _), time = self.layout, self.time
         for (metric, _), attrs, start, value in zip(series, named, self.starts, self.values, strict=True):
             if value is not None and not isnan(value):
                 yield Point(metric, attrs, start, time, float(value))
@@ -110,9 +111,14 @@ class Observer:
         self._watched: dict[Source, _Watched] = {}
 
     def push(self, snapshot: Snapshot) -> Push:
-        """Make a push of everything in the snapshot. A batch that has not changed is sent again as it was."""
+        """Make a push of everything in the snapshot. A batch that has not changed is sent again as it was.
+
+        But what something is has the time of the push: it is read once, and a back end forgets a point that gets old.
+        """
         self._watched = {source: self._watch(source, batch) for source, batch in snapshot.batches.items()}
-        return Push(tuple(watched.part for watched in self._watched.values()))
+        now = self._clock.unix_ns(self._clock.monotonic_ns())
+        parts = (watched.part for watched in self._watched.values())
+        return Push(tuple(part._replace(time=now) if part.layout.lasting else part for part in parts))
 
     def _watch(self, source: Source, batch: Batch) -> _Watched:
         before = self._watched.get(source)
@@ -128,7 +134,8 @@ class Observer:
 
 
 def _layout(series: tuple[Series, ...]) -> Layout:
-    return Layout(series, tuple(dict(attributes(entity)) for _, entity in series))
+    lasting = bool(series) and all(isinstance(metric, Info) for metric, _ in series)
+    return Layout(series, tuple(dict(attributes(entity)) for _, entity in series), lasting)
 
 
 def _watched(batch: Batch, before: _Watched, clock: Clock) -> _Watched:

@@ -102,7 +102,7 @@ def _histogram(point: HistogramPoint) -> sdk.HistogramDataPoint:
         start,
         time,
         told.observations,
-        told.total,
+        told.total,  # type: ignore[arg-type]  # optional in OTLP
         told.counts,
         told.buckets,
         min=None,  # type: ignore[arg-type]  # optional in OTLP, and left out when None

@@ -94,7 +94,7 @@ def _means(snapshot: Snapshot) -> defaultdict[tuple[Histogram[RequestClass], str
         entity = one.series.entity
         if isinstance(entity, RequestClass) and isinstance(one.series.metric, Histogram):
             number, total = found[one.series.metric, entity.engine]
-            found[one.series.metric, entity.engine] = _Mean(number + one.observations, total + one.total)
+            found[one.series.metric, entity.engine] = _Mean(number + one.observations, total + (one.total or 0.0))
     return found
 
 

@@ -121,12 +121,17 @@ class PrometheusWriter:
         for one in distributions:
             kept = before.get(one.series)
             if kept is None or kept.distribution is not one:
-                same = kept is not None and kept.distribution.buckets == one.buckets
+                same = kept is not None and _alike(kept.distribution, one)
                 kept = _Histogram(one, kept.template if kept is not None and same else _template(one), {})
                 for form in self._asked:
                     kept.text(form)
             found[one.series] = kept
         return found
+
+
+def _alike(then: Distribution, now: Distribution) -> bool:
+    """Tell whether two have the same lines."""
+    return then.buckets == now.buckets and (then.total is None) == (now.total is None)
 
 
 def _runs(series: tuple[Series, ...]) -> list[_Run]:
@@ -159,13 +164,17 @@ def _texts(runs: Sequence[_Run], values: Sequence[float | None]) -> list[tuple[M
 
 
 def _template(distribution: Distribution) -> bytes:
-    """Write the lines of a histogram: a place for the count and the exemplar of each bucket, the sum and the count."""
+    """Write the lines of a histogram: a place for the count and the exemplar of each bucket, the sum and the count.
+
+    Without a sum there is no count either: OpenMetrics has both or none.
+    """
     metric, entity = distribution.series
     name, pairs = metric.prometheus, [(label_name(name), value) for name, value in attributes(entity)]
     bounds = [*map(floatToGoString, distribution.buckets), "+Inf"]
     buckets = [f"{name}_bucket{_labels([*pairs, ('le', bound)])}".replace("%", "%%") + " %d%b\n" for bound in bounds]
     labels = _labels(pairs).replace("%", "%%")
-    return "".join([*buckets, f"{name}_sum{labels} %b\n{name}_count{labels} %d\n"]).encode("utf-8", "replace")
+    sums = [] if distribution.total is None else [f"{name}_sum{labels} %b\n{name}_count{labels} %d\n"]
+    return "".join([*buckets, *sums]).encode("utf-8", "replace")
 
 
 def _histogram_text(template: bytes, distribution: Distribution, form: Format) -> bytes:
@@ -173,7 +182,8 @@ def _histogram_text(template: bytes, distribution: Distribution, form: Format) -
     told = map(_exemplar, exemplars) if form is Format.OPENMETRICS else [b""] * len(counts)
     up_to = list(accumulate(counts))
     numbers = [one for pair in zip(up_to, told, strict=True) for one in pair]
-    return template % (*numbers, _number(float(total)), up_to[-1])
+    sums = () if total is None else (_number(float(total)), up_to[-1])
+    return template % (*numbers, *sums)
 
 
 def _exemplar(exemplar: Exemplar | None) -> bytes:

@@ -336,3 +336,18 @@ def test_labels_of_owners_are_attributes_that_owners_have(tmp_path: Path) -> Non
     given = load(None, {"JOULESPAN_OWNERS_MAX": "7"}, ["owners.labels=slurm.job.id, process.owner"]).owners
     assert (given.max, given.labels) == (7, ("slurm.job.id", "process.owner"))
     assert load(None, {}, ["owners.labels="]).owners.labels == ()
+
+
+def test_pages_that_tell_of_switches_are_named_and_of_a_kind_that_is_known(tmp_path: Path) -> None:
+    page = "{ name: rack, metrics_url: http://10.0.7.2:9352/xcset/nvlink_domain_telemetry, kind: nvlink }"
+    (found,) = written(tmp_path, f"switches: [{page}]").switches
+    assert [found.kind, found.interval, found.data_unit, found.include] == ["nvlink", 30, "words", ()]
+    assert mistake(tmp_path, f"switches: [{page}, {page}]") == "switches: two pages have the same name"
+    assert "kind" in mistake(tmp_path, f"switches: [{page.replace('nvlink }', 'spectrum }')}]")
+    assert mistake(tmp_path, f"switches: [{page.replace(' }', ', interval: 10ms }')}]").startswith(
+        "switches[0].interval"
+    )
+    assert "did you mean `kind`" in mistake(tmp_path, f"switches: [{page.replace('kind', 'kinds')}]")
+    assert "max_series" in mistake(tmp_path, "collectors: { switches: { max_series: 0 } }")
+    flagged = load(None, {"JOULESPAN_COLLECTORS_SWITCHES_MAX_SERIES": "5000"}, ["collectors.lldp.command=lldpctl,-f"])
+    assert (flagged.collectors.switches.max_series, flagged.collectors.lldp.command) == (5000, ("lldpctl", "-f"))

@@ -20,7 +20,7 @@ from agent.catalogue.gpu import GPU_INFO, GPU_UTILIZATION, POWER_LIMIT, TEMPERAT
 from agent.catalogue.gpu import POWER as BOARD_POWER
 from agent.catalogue.gpu import POWER_MODULE as POWER
 from agent.catalogue.health import XID
-from agent.catalogue.requests import REQUEST_DURATION
+from agent.catalogue.requests import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
 from agent.promql import Expr, Not, NotRegex, Regex, Scope, absent, increase, now, of, quantile, rate
 
 Tree: TypeAlias = "str | int | tuple[str, Tree, Tree]"
@@ -166,6 +166,15 @@ def test_a_scope_is_in_every_selector() -> None:
     assert str(NODES.observed("count", REQUEST_DURATION, window="5m")) == f"rate({family}_count{{{MATCHERS}}}[5m])"
 
 
+def test_several_metrics_are_selected_by_their_names() -> None:
+    both = NODES.narrow({"hw.id": "a"}).any(POWER, ENERGY)
+    assert (
+        str(both)
+        == f'{{__name__=~"joulespan_gpu_power_module_watts|joulespan_energy_idle_joules_total",hw_id="a",{MATCHERS}}}'
+    )
+    assert "hw.limit_type" not in Scope().any(POWER, POWER_LIMIT).attributes
+
+
 def test_an_empty_scope_adds_nothing() -> None:
     assert str(Scope().of(POWER)) == str(of(POWER)) == "joulespan_gpu_power_module_watts"
 
@@ -234,3 +243,42 @@ def test_a_metric_that_shares_its_name_selects_its_own_kind_of_hardware() -> Non
     assert str(of(BOARD_POWER)) == 'hw_power_watts{hw_type="gpu"}'
     assert str(rate(MODULE_ENERGY).sum()) == 'sum(rate(hw_energy_joules_total{hw_type="module"}[$__rate_interval]))'
     assert str(of(BOARD_POWER, {"hw.type": Regex("gpu|cpu")})) == 'hw_power_watts{hw_type=~"gpu|cpu"}'
+
+
+def test_what_is_stored_can_be_looked_at_over_a_window_and_as_it_was() -> None:
+    power = NODES.of(POWER)
+    assert str(power.over("max", "1h")) == f"max_over_time(joulespan_gpu_power_module_watts{{{MATCHERS}}}[1h])"
+    assert str(power.ago("1w")) == f"joulespan_gpu_power_module_watts{{{MATCHERS}}} offset 1w"
+    assert (
+        str(power.ago("1w").over("avg", "6h"))
+        == f"avg_over_time(joulespan_gpu_power_module_watts{{{MATCHERS}}}[6h] offset 1w)"
+    )
+    assert str(power.slope("15m")) == f"deriv(joulespan_gpu_power_module_watts{{{MATCHERS}}}[15m])"
+    assert str(Scope().recorded("a:b:c").ago("1w").over("avg", "1h")) == "avg_over_time(a:b:c[1h] offset 1w)"
+    assert str(power.ago("1h") + power.slope("5m").sum("hw.id")).startswith("joulespan_gpu_power_module_watts")
+    with pytest.raises(ValueError, match="no attribute `xid`"):
+        power.over("max", "1h").sum("xid")
+
+
+def test_a_graph_keeps_the_series_that_lead_at_its_end() -> None:
+    power = of(POWER).sum("instance")
+    assert str(power.leaders(3, "instance")) == (
+        f"{power} and on (instance) topk(3, last_over_time(({power})[5m:] @ end()))"
+    )
+
+
+def test_the_targets_of_prometheus_are_selected_by_the_scope_too() -> None:
+    assert str(NODES.up()) == f"up{{{MATCHERS}}}"
+    assert str(Scope().up().equals(0)) == "up == 0"
+
+
+def test_values_within_a_bound_are_those_of_a_bucket_however_its_bound_is_written() -> None:
+    family = "gen_ai_server_request_duration_seconds_bucket"
+    assert str(Scope().within(REQUEST_DURATION, 0.64, window="5m")) == f'rate({family}{{le=~"0\\\\.64"}}[5m])'
+    whole = Scope().within(TIME_TO_FIRST_TOKEN, 1.0, window="5m")
+    assert 'le=~"1|1\\\\.0"' in str(whole)
+
+
+def test_a_bound_that_no_bucket_has_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no bucket of gen_ai\.server\.request\.duration ends at 2; there are 0"):
+        Scope().within(REQUEST_DURATION, 2.0)

@@ -24,16 +24,18 @@ from agent.catalogue import (
     nic,
     own,
     owners,
+    rack,
     rdma,
     requests,
+    switch,
     tcp,
     trace_files,
 )
 from agent.metric import Metric
 
 SECTIONS: tuple[ModuleType, ...] = (
-    gpu, health, links, nic, rdma, affinity, engine, deployment, trace_files, requests, neuron, groq, energy,
-    owners, host, tcp, engine_processes, cpu_power, own,
+    gpu, health, links, nic, rdma, affinity, switch, rack, engine, deployment, trace_files, requests, neuron, groq,
+    energy, owners, host, tcp, engine_processes, cpu_power, own,
 )  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 

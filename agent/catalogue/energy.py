@@ -15,6 +15,7 @@ from agent.entities import (
     RequestClass,
     RequestPhase,
 )
+from agent.host_entities import Host
 from agent.metric import Counter, Gauge, Histogram, Info, UpDownCounter
 from agent.unit import Unit
 
@@ -51,6 +52,31 @@ ENGINE_UNATTRIBUTED = Counter(
     "Energy of an engine's work that no span explains: unsampled, aborted and lost requests.",
 )
 REQUEST_ENERGY = Histogram("joulespan.request.energy", Unit.JOULES, RequestClass, "Energy of a request.", _JOULES)
+OVERHEAD = Counter(
+    "joulespan.energy.overhead",
+    Unit.JOULES,
+    RequestClass,
+    "Energy of the host's CPUs and memory that belongs to requests, in proportion to the energy of GPUs given to them.",
+)
+OVERHEAD_IDLE = Counter(
+    "joulespan.energy.overhead.idle",
+    Unit.JOULES,
+    Host,
+    "Energy of the host's CPUs and memory in proportion to the energy of GPUs while no request ran.",
+)
+OVERHEAD_UNATTRIBUTED = Counter(
+    "joulespan.energy.overhead.unattributed",
+    Unit.JOULES,
+    Host,
+    "Energy of the host's CPUs and memory in proportion to the energy of GPUs that no span explains.",
+)
+OVERHEAD_MEASURED = Counter(
+    "joulespan.energy.overhead.measured",
+    Unit.JOULES,
+    Host,
+    "Energy of the host's CPUs and memory that has been divided: of requests, idle and unattributed add up to it. It "
+    "follows joulespan.node.energy by attribution.lateness.",
+)
 REQUEST_UNDIVIDED = Counter(
     "joulespan.request.undivided", Unit.REQUESTS, LedgerGap, "Requests on known GPUs whose energy is not told, by why."
 )

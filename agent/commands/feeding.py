@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is read beside the GPUs and the spans, put together as configured: engines' pages, files, a command, an API."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,10 @@ from pathlib import Path
 from agent.catalogue.engine import ITERATIONS
 from agent.clock import NS, Clock
 from agent.collectors.node import Node, NodeCollector, Read, discover
+from agent.collectors.overhead import NAME as OVERHEAD
+from agent.collectors.overhead import HostOverhead
+from agent.collectors.switches import NAME as SWITCHES
+from agent.collectors.switches import Switches
 from agent.commands.receiving import Receiving
 from agent.config import Config, NodeSettings
 from agent.requests import Request
@@ -40,6 +45,9 @@ class Feeding:
         self._snapshots = snapshots
         self._timeline = timeline
         self._clock = clock
+        self._overhead(config)
+        self._switches = Switches(snapshots, clock, threading.Lock, config.collectors.switches.max_series)
+        self._listen(config)
         self._passes(config, snapshots, timeline)
         self._requests(config)
         self._neuron(config)
@@ -51,6 +59,7 @@ class Feeding:
         search = Search(LocalMachine(), self._config.engines, receiving.feeds, self._clock, discover=settings.discover)
         collector = EngineCollector(settings, search, self._snapshots, self._timeline, self._clock)
         receiving.engines = collector.served
+        receiving.switches = self._switches.take
         return collector
 
     def node(self, simulated_since: int | None = None) -> Workers:
@@ -73,6 +82,23 @@ class Feeding:
     ) -> Read:
         node = Node(settings, self._clock, lambda: self._snapshots.current, failed, simulated_since=simulated_since)
         return collector.open(node)
+
+    def _overhead(self, config: Config) -> None:
+        if config.collectors.cpu_power.enabled:
+            overhead = HostOverhead(self._snapshots, self._timeline, self._clock, config.attribution.lateness)
+            self.collectors.append(HostCollector(OVERHEAD, _PERIOD, overhead.read))
+
+    def _listen(self, config: Config) -> None:
+        """Hear of switches: over OTLP always, on pages where some are configured."""
+        switches, settings = self._switches, config.collectors.switches
+        self.collectors.append(HostCollector(SWITCHES, _PERIOD, switches.read))
+        if not config.switches:
+            return
+        from agent.scraping.switches import SwitchPages  # noqa: PLC0415 - only what is configured
+
+        pages = SwitchPages(config.switches, settings, switches, self._clock)
+        self.parts.append(pages)
+        self.collectors.append(HostCollector("switch_pages", _SLOW, pages.samples))
 
     def _passes(self, config: Config, snapshots: Snapshots, timeline: Timeline) -> None:
         patterns = {engine.name: engine.forward_pass_files for engine in config.engines if engine.forward_pass_files}

@@ -2,41 +2,102 @@
 """`joulespan generate`: writes every file that is made from the catalogue, or checks that they are up to date."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import yaml
+
+import alerts
+import dashboards
 from agent.catalogue import SECTIONS, metrics
 from agent.commands.dcgm_table import dcgm_table
 from agent.commands.engine_tables import engine_tables
+from agent.commands.switch_tables import switch_tables
+from agent.errors import ConfigError
 from agent.metric import Histogram, Metric
-from alerts.recording import GROUPS, rules_file
+from agent.promql import Scope
+from alerts.thresholds import Thresholds, thresholds
 
 
-def generate(root: Path, *, check: bool) -> int:
-    """Write the generated files below `root`; with `check`, name those that differ and return 1."""
-    if not (root / "docs").is_dir():
-        print(f"joulespan: {root} is no checkout of joulespan: there is no docs folder", file=sys.stderr)
+class Wanted(NamedTuple):
+    """What is asked for: how rules and dashboards are made, and where they go.
+
+    Without `out` it is the checkout in `root`, with its pages of documentation. `dcgm` adds the variant of the GPU
+    dashboard for those who keep dcgm-exporter, which the checkout always has.
+    """
+
+    rules: alerts.Options
+    root: Path
+    out: Path | None = None
+    dcgm: bool = False
+
+
+def generate(wanted: Wanted, *, check: bool) -> int:
+    """Write the generated files; with `check`, name those that differ and return 1."""
+    if wanted.out is None and not (wanted.root / "docs").is_dir():
+        print(f"joulespan: {wanted.root} is no checkout of joulespan: there is no docs folder", file=sys.stderr)
         return 2
-    stale = [path for path, text in files().items() if _read(root / path) != text]
+    folder = wanted.out or wanted.root
+    texts = files(wanted.rules) if wanted.out is None else loadable(wanted.rules, dcgm=wanted.dcgm)
+    stale = [path for path, text in texts.items() if _read(folder / path) != text]
     for path in stale:
         if check:
             print(f"{path}: out of date; run `joulespan generate`", file=sys.stderr)
         else:
-            (root / path).write_text(files()[path], "utf-8")
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(texts[path], "utf-8")
             print(path)
     return 1 if check and stale else 0
 
 
-def files() -> Mapping[str, str]:
-    """Make every generated file: path below the root of the checkout to text."""
-    recording = {f"alerts/rules/{group.name}.yaml": rules_file(group) for group in GROUPS}
-    return {
+def files(rules: alerts.Options | None = None) -> Mapping[str, str]:
+    """Make every generated file of a checkout: path below its root to text."""
+    rules = rules or alerts.Options()
+    pages = {
         "docs/metrics.md": metrics_page(),
         "docs/engine-metrics.md": engine_tables(),
+        "docs/switch-metrics.md": switch_tables(),
         "docs/dcgm-names.md": dcgm_table(),
-        **recording,
     }
+    return {**pages, **alerts.documents(rules), **dashboards.documents(rules.scope, dcgm=True)}
+
+
+def loadable(rules: alerts.Options, *, dcgm: bool) -> Mapping[str, str]:
+    """Make what other programs load: rules and dashboards."""
+    found = {**alerts.documents(rules), **dashboards.documents(rules.scope, dcgm=dcgm)}
+    return {path: text for path, text in found.items() if not path.startswith("docs/")}
+
+
+def options(selectors: Sequence[str], file: Path | None, runbooks: str | None) -> alerts.Options:
+    """Make options of what the command line says. Raises ConfigError."""
+    try:
+        found = alerts.Options(_scope(selectors), _thresholds(file), runbooks or alerts.RUNBOOKS)
+        alerts.subjects(found)  # Some limits show only in use that they cannot be kept.
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return found
+
+
+def _scope(selectors: Sequence[str]) -> Scope:
+    labels = {}
+    for selector in selectors:
+        label, equals, value = selector.partition("=")
+        if not equals:
+            raise ConfigError(f"--selector {selector}: write LABEL=VALUE")
+        labels[label] = value
+    return Scope(labels)
+
+
+def _thresholds(file: Path | None) -> Thresholds:
+    if file is None:
+        return Thresholds()
+    try:
+        return thresholds(yaml.safe_load(file.read_text("utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
 
 
 def metrics_page() -> str:

@@ -117,6 +117,8 @@ class Receiving:
         self._receiver = OtlpReceiver(consumer, config.receivers.otlp.max_message, threading.Lock)
         self.engines: Callable[[], Mapping[str, Served]] = dict
         """Gives the engines that are scraped, by name."""
+        self.switches: Callable[[Any], bool] = lambda _: False
+        """Takes in metrics of switches; returns whether all that a request has are theirs."""
         self.feeds = Feeds(
             lambda: holders_of(_processes(snapshots.current)),
             lambda: gpus_of(snapshots.current),
@@ -207,7 +209,8 @@ class Receiving:
         return found
 
     def _keep(self, messages: Messages) -> None:
-        self._kept.put(messages.decoded, self._clock.monotonic_ns())
+        if not self.switches(messages.decoded):
+            self._kept.put(messages.decoded, self._clock.monotonic_ns())
 
 
 def _processes(snapshot: Snapshot) -> Snapshot:

@@ -55,10 +55,13 @@ def run(
     load: Callable[[], Config],
     *,
     demo: bool = False,
+    faults: bool = False,
     seconds: float | None = None,
     recorder: "Recorder | None" = None,
 ) -> int:
     """Run until told to stop. `load` reads the configuration, at start and at each reload; it raises ConfigError.
+
+    `faults` lets things go wrong in the demo.
 
     What is seen goes to `recorder`, which whoever made it starts and stops.
     """
@@ -69,7 +72,7 @@ def run(
     snapshots = Snapshots()
     timeline = _timeline(config, recorder)
     intake = Intake(snapshots, timeline, clock)
-    engines = _simulated(clock) if demo else None
+    engines = _simulated(clock, faults=faults) if demo else None
     supervisor = Supervisor(_setup(config, engines), intake, clock, asleep=_never if demo else host.all_asleep)
     # The reader starts now and loads the driver while we load the rest.
     supervisor.start()
@@ -92,10 +95,10 @@ def _timeline(config: Config, recorder: "Recorder | None") -> Timeline:
     return RecordedTimeline(retention, step, recorder, guard=threading.Lock())
 
 
-def _simulated(clock: Clock) -> "SimulatedEngines":
+def _simulated(clock: Clock, *, faults: bool) -> "SimulatedEngines":
     from agent.simulation.processes import SimulatedEngines  # noqa: PLC0415 - only the demo has them
 
-    return SimulatedEngines(clock.monotonic_ns())
+    return SimulatedEngines(clock.monotonic_ns(), faults=faults)
 
 
 def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
@@ -159,7 +162,9 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     server = HttpServer(interface, config.listen, config.web)
     if demo:
         LOG.warning(
-            "demo: %d simulated GPUs and %d engines; nothing of what is shown is measured", DEMO_GPUS, len(demo.pids)
+            "demo: %d simulated GPUs and %d engines; nothing that is shown is measured but what this host itself does",
+            DEMO_GPUS,
+            len(demo.pids),
         )
         if receiving.grpc:
             demo.start(f"http://{receiving.grpc}")
@@ -252,6 +257,7 @@ def _setup(config: Config, demo: "SimulatedEngines | None") -> Setup:
         detail=gpu.detail,
         simulate=DEMO_GPUS if demo else 0,
         engines=demo.engines if demo else [],
+        faults=demo is not None and demo.faults,
         avoid=[],
     )
 
@@ -265,6 +271,8 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("web", old.web, new.web),
             ("receivers", old.receivers, new.receivers),
             ("engines", old.engines, new.engines),
+            ("switches", old.switches, new.switches),
+            ("collectors.switches", old.collectors.switches, new.collectors.switches),
             ("collectors.engines", old.collectors.engines, new.collectors.engines),
             *((f"collectors.{name}", getattr(old.collectors, name), getattr(new.collectors, name)) for name in _node()),
             ("collectors.neuron", old.collectors.neuron, new.collectors.neuron),

@@ -64,7 +64,7 @@ class Translator:
         self._keys: Sequence[Key] | None = None
         self._layout = Layout((), (), (), (), 0)
         self._histograms: list[_Histogram] = []
-        self._series: list[Series] = []
+        self._series: tuple[Series, ...] = ()
         self._places: list[int] = []
         """Of each number the place where it is, or one of those that it is made of."""
         self._made: list[tuple[int, Number]] = []
@@ -83,7 +83,9 @@ class Translator:
 
     def translate(self, page: Page) -> list[Sample | Distribution]:
         """Give what the page says, as far as the catalogue has names for it."""
-        return [*self.samples(page), *self.distributions(page)()]
+        series, values = self.numbers(page)
+        told = zip(series, values, strict=True)
+        return [*(Sample(one, value) for one, value in told if value is not None), *self.distributions(page)()]
 
     def distributions(self, page: Page) -> Callable[[], list[Distribution]]:
         """Give what makes the distributions of a page, later, when they are asked for, and not in two threads at once.
@@ -99,18 +101,19 @@ class Translator:
 
         return make
 
-    def samples(self, page: Page) -> list[Sample]:
-        """Give what the page says that is no distribution."""
+    def numbers(self, page: Page) -> tuple[tuple[Series, ...], Sequence[float | None]]:
+        """Give what the page says that is no distribution: series, the same object per layout, and their values.
+
+        What is not a number is None.
+        """
         self._lay_out(page)
         values = page.values
-        numbers = [values[place] for place in self._places]
+        numbers: list[float] = [values[place] for place in self._places]
         for place, one in self._made:
             numbers[place] = self._number(one, values)
-        told = zip(self._series, numbers, strict=True)
-        found = [Sample(series, value) for series, value in told if isfinite(value)]
-        fixed = ((one.series, _fixed(one, values)) for one in self._layout.fixed)
-        found += [Sample(series, value) for series, value in fixed if isfinite(value)]
-        return found
+        numbers += [_fixed(one, values) for one in self._layout.fixed]
+        # One that is not finite makes a sum that is not.
+        return self._series, numbers if isfinite(sum(numbers)) else [n if isfinite(n) else None for n in numbers]
 
     def _lay_out(self, page: Page) -> None:
         """Find out anew what the page says where, when it names other series than the last one."""
@@ -119,7 +122,8 @@ class Translator:
             self._layout = layout(page.keys, self._engine, self._dialects, _SERIES)
             self._histograms = [_Histogram(one) for one in self._layout.histograms]
             numbers = self._layout.numbers
-            self._series, self._places = [one.series for one in numbers], [one.places[0] for one in numbers]
+            self._series = (*(one.series for one in numbers), *(one.series for one in self._layout.fixed))
+            self._places = [one.places[0] for one in numbers]
             self._made = [(number, one) for number, one in enumerate(numbers) if not one.plain]
             kept = {one.series for one in self._layout.numbers}
             self._differences = {series: one for series, one in self._differences.items() if series in kept}

@@ -34,7 +34,6 @@ from agent.processors.ledger.ledger import Closed, Ledger
 from agent.processors.ledger.payment import METHODS, Shares
 from agent.processors.ledger.work import columns
 from agent.processors.request_metrics import RequestMetrics, Seen
-from agent.requests import Request
 from agent.timeline import Timeline
 
 _FUTURE = 60.0
@@ -52,12 +51,6 @@ _INSTANT = 2e-3
 _REMEMBERED = 256
 """Calibrations of engines that are gone, at the most."""
 _METHODS = tuple(METHODS)
-
-
-class _Waiting(NamedTuple):
-    kind: RequestClass
-    seen: Seen
-    wanted: bool
 
 
 class Pace(NamedTuple):
@@ -104,7 +97,9 @@ class Attribution:
         self._served: dict[str, str | None] = {}
         self._ledger = Ledger(timeline, since, pace.step, self._remembered)
         self._number = 0
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, tuple[RequestClass, Seen]] = {}
+        self._unwanted: set[int] = set()
+        """Of those that wait, the ones of which nobody will ask what they took."""
         self._kinds: dict[RequestClass, int] = {}
         self._classes: list[RequestClass] = []
         self._told: OrderedDict[int, bytes] = OrderedDict()
@@ -128,27 +123,31 @@ class Attribution:
         Gives each the number by which told() knows it, once closed_ns has passed its end; None for what is not
         divided. Where it is not `wanted`, it is only counted.
         """
-        now = self._clock.monotonic_ns()
+        now = self._clock.monotonic_ns() + offset
+        first, last = now - int(self._retention * NS), now + int(_FUTURE * NS)
         numbers: list[int | None] = []
-        groups: dict[EngineKey, list[tuple[int, Divided]]] = {}
-        keys: dict[tuple[str, tuple[Gpu | MigInstance, ...]], EngineKey] = {}
+        groups: dict[tuple[str, tuple[Gpu | MigInstance, ...]], tuple[list[int], list[Divided]]] = {}
+        waiting, number = self._waiting, self._number
         with self._guard:
-            room = _MOST - self._ledger.rows
+            room = number + _MOST - self._ledger.rows
             for one in some:
-                reason = self._obstacle(one.request, now + offset) or (None if room > 0 else "full")
-                numbers.append(None if reason else self._number)
-                if reason:
-                    self._left_out[reason] += 1
+                span, end = one.request.span, one.request.end
+                if not first <= end <= last or number >= room:
+                    self._left_out["future" if end > last else "past" if end < first else "full"] += 1
+                    numbers.append(None)
                     continue
-                room -= 1
-                place = (one.kind.engine, one.gpus)
-                key = keys.get(place) or keys.setdefault(place, EngineKey(one.kind.engine, _whole(one.gpus)))
-                groups.setdefault(key, []).append((self._number, one))
-                span = one.request.span
-                self._waiting[self._number] = _Waiting(one.kind, Seen(span.trace_id, span.span_id, span.end), wanted)
-                self._number += 1
-            for key, members in groups.items():
-                self._add(key, members, offset)
+                numbers.append(number)
+                waiting[number] = one.kind, Seen(span.trace_id, span.span_id, span.end)
+                place = one.kind.engine, one.gpus
+                group = groups.get(place) or groups.setdefault(place, ([], []))
+                group[0].append(number)
+                group[1].append(one)
+                number += 1
+            if not wanted:
+                self._unwanted.update(range(self._number, number))
+            self._number = number
+            for (engine, gpus), members in groups.items():
+                self._add(EngineKey(engine, _whole(gpus)), *members, offset)
         return numbers
 
     def advance(self, *, pressure: float = 0.0) -> None:
@@ -174,9 +173,11 @@ class Attribution:
 
     def told(self, number: int | None) -> bytes:
         """Give the attributes of a request, once: if it is not divided by now, or never, there are none."""
+        if number is None:
+            return b""
         if number in self._waiting:
-            self._waiting[number] = self._waiting[number]._replace(wanted=False)
-        return b"" if number is None else self._told.pop(number, b"")
+            self._unwanted.add(number)
+        return self._told.pop(number, b"")
 
     def learnt(self) -> Learnt:
         """Give what should be remembered, that of engines which are gone included, and first. It changes no more."""
@@ -231,21 +232,14 @@ class Attribution:
             for work, joules in zip(fit.coefficients._fields, fit.coefficients, strict=True):
                 yield catalogue.CALIBRATION_COST(CalibratedWork(entity, work), joules)
 
-    def _obstacle(self, request: Request, now_unix: int) -> str | None:
-        if request.end > now_unix + _FUTURE * NS:
-            return "future"
-        if request.end < now_unix - self._retention * NS:
-            return "past"
-        return None
-
-    def _add(self, key: EngineKey, members: Sequence[tuple[int, Divided]], offset: int) -> None:
-        for _, one in members:
-            if one.request.model is not None:
-                self._served[key.name] = one.request.model
-        numbers = np.array([number for number, _ in members], np.int64)
-        kinds = np.array([self._kind(one.kind) for _, one in members], np.int64)
-        work = columns([one.request for _, one in members], self._ledger.origin + offset)
-        self._note(self._ledger.add(key, numbers, kinds, work))
+    def _add(self, key: EngineKey, numbers: Sequence[int], members: Sequence[Divided], offset: int) -> None:
+        requests = [one.request for one in members]
+        models = (request.model for request in reversed(requests) if request.model is not None)
+        if model := next(models, None):
+            self._served[key.name] = model
+        kinds = np.array([self._kind(one.kind) for one in members], np.int64)
+        work = columns(requests, self._ledger.origin + offset)
+        self._note(self._ledger.add(key, np.array(numbers, np.int64), kinds, work))
 
     def _kind(self, kind: RequestClass) -> int:
         found = self._kinds.get(kind)
@@ -265,15 +259,17 @@ class Attribution:
         rows = zip(shares.number.tolist(), joules, covered(shares), annotations(shares), strict=True)
         observed: list[tuple[RequestClass, float, Seen]] = []
         for number, took, known, told in rows:
-            waiting = self._waiting.pop(number)
+            kind, seen = self._waiting.pop(number)
             if known:
-                observed.append((waiting.kind, took, waiting.seen))
+                observed.append((kind, took, seen))
             else:
                 self._left_out["uncovered"] += 1
-            if waiting.wanted:
-                if len(self._told) >= _MOST:
-                    self._told.popitem(last=False)
-                self._told[number] = told
+            if number in self._unwanted:
+                self._unwanted.remove(number)
+                continue
+            if len(self._told) >= _MOST:
+                self._told.popitem(last=False)
+            self._told[number] = told
         self._metrics.took(observed)
 
     def _patience(self) -> float:

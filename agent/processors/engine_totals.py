@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the ledger reads of an engine: its requests, tokens and iterations, over all its data-parallel ranks."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from agent.catalogue.engine import ITERATIONS, REQUESTS_RUNNING, REQUESTS_WAITING, TOKENS
-from agent.metric import Distribution, Metric, Sample, Series
+from agent.metric import Metric, Series
 
 _MOST = 256
 """Series of one engine that are kept: a handful for each model."""
@@ -18,19 +18,30 @@ class EngineTotals:
     def __init__(self) -> None:
         """Start with no series."""
         self.dropped = 0
-        """Values that found no room."""
+        """Series that found no room."""
         self._whole: dict[Series, Series] = {}
         self._series: tuple[Series, ...] = ()
+        self._layout: tuple[Series, ...] | None = None
+        self._parts: list[tuple[int, int]] = []
+        """Of each value that counts its place in the layout, and that of its total."""
 
-    def row(self, samples: Iterable[Sample | Distribution]) -> tuple[tuple[Series, ...], list[float | None]]:
-        """Give the series, the same object as long as they are the same, and a value or None for each."""
-        totals: dict[Series, float] = {}
-        for one in samples:
-            if not isinstance(one, Sample) or one.series.metric not in LEDGER:
-                continue
-            if series := self._whole.get(one.series) or self._add(one.series):
-                totals[series] = totals.get(series, 0.0) + one.value
-        return self._series, [totals.get(series) for series in self._series]
+    def row(
+        self, series: tuple[Series, ...], values: Sequence[float | None]
+    ) -> tuple[tuple[Series, ...], list[float | None]]:
+        """Give the totals of these series: which, the same object as long as they are the same, and a value or None.
+
+        `series` is the same object as long as the engine names the same.
+        """
+        if series is not self._layout:
+            self._layout = series
+            whole = [(place, self._whole.get(one) or self._add(one)) for place, one in enumerate(series) if _read(one)]
+            self._parts = [(place, self._series.index(one)) for place, one in whole if one is not None]
+        totals: list[float | None] = [None] * len(self._series)
+        for place, total in self._parts:
+            value = values[place]
+            if value is not None:
+                totals[total] = (totals[total] or 0.0) + value
+        return self._series, totals
 
     def _add(self, series: Series) -> Series | None:
         if len(self._whole) >= _MOST:
@@ -44,3 +55,7 @@ class EngineTotals:
         if whole not in self._series:
             self._series = (*self._series, whole)
         return whole
+
+
+def _read(series: Series) -> bool:
+    return series.metric in LEDGER

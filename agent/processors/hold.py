@@ -5,6 +5,8 @@ import heapq
 from itertools import count
 from typing import NamedTuple
 
+import msgspec
+
 from agent.entities import Gpu, MigInstance, RequestClass
 from agent.otlp.envelope import Envelope
 from agent.owner_entities import NOBODY, Owner
@@ -14,10 +16,11 @@ _BESIDE = 1024
 """Bytes that a request's objects take in memory beside its encoded span."""
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, gc=False):
     """A request, and where its span's bytes are: spans[at].
 
-    Once they are known, the GPUs that served it, the number under which the ledger divides it, and whose it is.
+    The thread of the pipeline writes into it, once they are known, the GPUs that served it, the number under which the
+    ledger divides it, and whose it is.
     """
 
     request: Request
@@ -28,7 +31,7 @@ class Place(NamedTuple):
     owner: Owner = NOBODY
 
 
-class Divided(NamedTuple):
+class Divided(msgspec.Struct, frozen=True, gc=False):
     """A request whose GPUs are known, to be divided."""
 
     request: Request

@@ -10,7 +10,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import repeat
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+import msgspec
 
 from agent.catalogue import energy
 from agent.catalogue import requests as catalogue
@@ -20,7 +22,6 @@ from agent.owner_entities import NOBODY, Owner
 from agent.processors.owner_slots import NONE, OwnerSlots
 from agent.processors.top_names import OTHER, TopNames
 from agent.requests import Request, Role
-from agent.spans import Span
 
 ERROR = "error"
 """The finish reason of a request that failed and whose engine gives no other."""
@@ -29,7 +30,7 @@ _RING = 65_536
 _TRACE_ID, _SPAN_ID = 16, 8
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """What an exemplar says of a span: its ids, and when it ended, unix ns."""
 
     trace_id: bytes
@@ -90,7 +91,7 @@ class RequestMetrics:
             for kind, joules, span in some:
                 if found is None or kind is not last:
                     last, found = kind, self._of(kind)
-                found.energy.note(joules, span)
+                found.energy.add(joules, span)
 
     def samples(self) -> list[Sample | Distribution]:
         """Say what was counted. A distribution is the same object as the last time where nothing was observed."""
@@ -186,18 +187,20 @@ class _Class:
 
     def record(self, request: Request, finish: str | None) -> None:
         span = request.span
+        # Not the span itself: it holds its whole message.
+        seen = Seen(span.trace_id, span.span_id, span.end)
         self.idle = False
-        self._duration.add(request.duration, span)
+        self._duration.add(request.duration, seen)
         if (value := request.time_to_first_token) is not None:
-            self._first.add(value, span)
+            self._first.add(value, seen)
         if (value := request.time_per_output_token) is not None:
-            self._per_token.add(value, span)
+            self._per_token.add(value, seen)
         if (value := request.queue) is not None:
-            self._queue.add(value, span)
+            self._queue.add(value, seen)
         if (value := request.prefill) is not None:
-            self._prefill.add(value, span)
+            self._prefill.add(value, seen)
         if (value := request.decode) is not None:
-            self._decode.add(value, span)
+            self._decode.add(value, seen)
         self._finished[finish] = self._finished.get(finish, 0) + 1
         self._count_tokens(request)
 
@@ -243,19 +246,15 @@ class _Tally:
         self._entity = entity
         self._bounds = metric.buckets
         self._counts = [0] * (len(metric.buckets) + 1)
-        self._latest: list[Exemplar | tuple[float, bytes, bytes, int] | None] = [None] * len(self._counts)
+        self._latest: list[Exemplar | tuple[float, Seen] | None] = [None] * len(self._counts)
         self._total = 0.0
         self._made: Distribution | None = None
 
-    def add(self, value: float, span: Span) -> None:
-        # Not the span itself: it holds its whole message.
-        self.note(value, Seen(span.trace_id, span.span_id, span.end))
-
-    def note(self, value: float, span: Seen) -> None:
+    def add(self, value: float, seen: Seen) -> None:
         place = bisect_left(self._bounds, value)
         self._counts[place] += 1
         self._total += value
-        self._latest[place] = (value, *span)
+        self._latest[place] = value, seen
         self._made = None
 
     def distribution(self) -> Distribution | None:
@@ -266,13 +265,13 @@ class _Tally:
         return self._made
 
 
-def _exemplar(noted: Exemplar | tuple[float, bytes, bytes, int] | None) -> Exemplar | None:
+def _exemplar(noted: Exemplar | tuple[float, Seen] | None) -> Exemplar | None:
     if noted is None or isinstance(noted, Exemplar):
         return noted
-    value, trace_id, span_id, time = noted
-    if (len(trace_id), len(span_id)) != (_TRACE_ID, _SPAN_ID):
+    value, seen = noted
+    if (len(seen.trace_id), len(seen.span_id)) != (_TRACE_ID, _SPAN_ID):
         return None
-    return Exemplar(value, trace_id.hex(), span_id.hex(), time)
+    return Exemplar(value, seen.trace_id.hex(), seen.span_id.hex(), seen.end)
 
 
 class _Ring:

@@ -256,16 +256,21 @@ def _receive_setup(sock: socket.socket, frames: Frames) -> Setup:
 
 
 def _simulated(setup: Setup) -> Library:
-    from agent.simulation import DEMO  # noqa: PLC0415 - only the demo needs it
+    from agent.simulation import deployments  # noqa: PLC0415 - only the demo needs it
+    from agent.simulation.faults import faults  # noqa: PLC0415 - as above
     from agent.simulation.load import holders, loads  # noqa: PLC0415 - as above
     from agent.system.nvml.device import ProcessUse  # noqa: PLC0415 - as above
     from agent.system.nvml.fake import FakeLibrary  # noqa: PLC0415 - as above
 
     if not setup.engines:
         return FakeLibrary(setup.simulate)
-    processes = {gpu: [ProcessUse(*holder)] for gpu, holder in holders(setup.engines, DEMO).items()}
+    deployed = deployments(faults=setup.faults)
+    started = setup.engines[0].started_ns / NS
     return FakeLibrary(
-        setup.simulate, loads=dict(enumerate(loads(setup.simulate, setup.engines, DEMO))), processes=processes
+        setup.simulate,
+        loads=dict(enumerate(loads(setup.simulate, setup.engines, deployed))),
+        processes={gpu: [ProcessUse(*holder)] for gpu, holder in holders(setup.engines, deployed).items()},
+        faults=faults(setup.simulate, started) if setup.faults else None,
     )
 
 

@@ -43,6 +43,8 @@ class Setup(Message, tag=1):
     """NVML indexes not to touch: a call on them hangs another reader."""
     engines: list[SimulatedEngine] = []
     """Simulated engines that work on the simulated GPUs; without any, these show waves."""
+    faults: bool = False
+    """Whether things go wrong with the simulated GPUs, from when the engines began."""
 
 
 class Include(Message, tag=2):

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.catalogue import FAMILIES
 from agent.catalogue.engine import ITERATIONS, REQUESTS_RUNNING, TOKENS
 from agent.catalogue.gpu import ENERGY, GPU_UTILIZATION, SM_ACTIVE
 from agent.catalogue.links import GPU_NVLINK_IO, PCIE_IO
@@ -94,6 +95,10 @@ class Read(NamedTuple):
     last: int
     engines: dict[str, list[str]]
     demo: bool
+
+
+_OTHERS = {one[1] for metric in FAMILIES[ENERGY.name] for one in metric.attributes if one.name == "hw.type"} - {"gpu"}
+"""What else than GPUs has energy, and is rightly in a recording."""
 
 
 class Counters:
@@ -187,7 +192,7 @@ class Counters:
         kept = None
         if entity is not None:
             kept = self._kept.setdefault(read.metric.series(entity), _Kept(array("q"), array("d"), delta))
-        elif read.metric is ENERGY:
+        elif read.metric is ENERGY and pairs.get("hw.type") not in _OTHERS:
             self.ignored[f"{name} of what is no GPU"] += 1
         self._known[key] = kept
         return kept

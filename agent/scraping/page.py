@@ -11,7 +11,7 @@ from typing import NamedTuple, overload
 from agent.clock import NS, Clock
 from agent.dialects.pages import Translator, recognise
 from agent.exposition import Key, Page, Parser
-from agent.metric import Distribution, Sample, Series
+from agent.metric import Distribution, Series
 from agent.processors.engine_totals import EngineTotals
 from agent.processors.kinship import Device
 from agent.snapshot import Batch
@@ -26,6 +26,8 @@ ACCEPT = (
 """OpenMetrics, which has exemplars, where it can be had. Without `escaping`, prometheus-client puts underscores in the
 place of the colons in names, in that format alone."""
 OK = 200
+TOTALS = "totals"
+"""What is dropped where an engine has more models and ranks than are kept for the ledger."""
 UNRECOGNISED, INTERNAL, STATUS = "unrecognised", "internal", "status_"
 """Reasons beside those of the HTTP client: no engine's page, a fault of ours, and another status than 200."""
 
@@ -132,7 +134,6 @@ class EnginePage:
         self._keys: tuple[Key, ...] | None = None
         self._translator: Translator | None = None
         self._totals = EngineTotals()
-        self._series: tuple[Series, ...] = ()
         self._last_success: int | None = None
         self._failures: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -150,9 +151,10 @@ class EnginePage:
             translator = self._translates(page)
             if translator is None:
                 return self._failed(UNRECOGNISED, began)
-            samples = translator.samples(page)
+            series, values = translator.numbers(page)
             self._dropped.update({"translated": translator.dropped} if translator.dropped else {})
-            return self._took(samples, Later(translator.distributions(page), self._guard), began, arrived)
+            batch = Batch(series, values, arrived, Later(translator.distributions(page), self._guard))
+            return self._took(batch, began)
         except Failed as failure:
             return self._failed(failure.reason, began)
         except Exception:
@@ -172,13 +174,11 @@ class EnginePage:
                 self._translator = Translator(self.place.name, kind)
         return self._translator
 
-    def _took(self, samples: Sequence[Sample], distributions: "Later", began: int, arrived: int) -> Taken:
-        series = tuple(sample.series for sample in samples)
-        if series != self._series:
-            self._series = series
-        batch = Batch(self._series, [float(sample.value) for sample in samples], arrived, distributions)
-        row = Row(*self._totals.row(samples))
-        self._last_success = arrived
+    def _took(self, batch: Batch, began: int) -> Taken:
+        row = Row(*self._totals.row(batch.series, batch.values))
+        if self._totals.dropped:
+            self._dropped[TOTALS] = self._totals.dropped
+        self._last_success = arrived = batch.time
         now = self._clock.monotonic_ns()
         return Taken(self._status(None, (now - began) / NS), arrived, batch, row, (now - arrived) / NS)
 

@@ -5,12 +5,14 @@ All is a function of a seed and of the time since the start: the process that se
 that shows its GPUs compute the same iterations without a word between them.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from agent.simulation.deployment import Deployment, Rates, SimulatedEngine, Traffic, Truth
+from agent.simulation.deployment import Deployment, Limits, Rates, SimulatedEngine, Spell, Traffic, Trouble, Truth
 
-__all__ = ["DEMO", "Deployment", "SimulatedEngine"]
+__all__ = ["DEMO", "Deployment", "SimulatedEngine", "deployments"]
 
 _GIB: Final = 1 << 30
 
@@ -47,3 +49,26 @@ _QWEN = Deployment(
 
 DEMO: Final = MappingProxyType({deployment.name: deployment for deployment in (_LLAMA, _QWEN)})
 """The engines of the demo, by name. The GPUs of its node that none of them has hold nothing."""
+
+_TROUBLED: Final = MappingProxyType(
+    {
+        # More come than it can serve, into a cache that is soon full; then one of its GPUs is too hot.
+        _LLAMA.name: replace(
+            _LLAMA,
+            traffic=replace(_LLAMA.traffic, requests_per_second=2.0, swing=0.2, surge=Spell(35.0, 60.0, 3.0)),
+            limits=Limits(kv_tokens=24_000),
+            trouble=Trouble(slow=Spell(72.0, 102.0, 2.0)),
+        ),
+        _QWEN.name: replace(
+            _QWEN,
+            traffic=replace(_QWEN.traffic, requests_per_second=1.5),
+            limits=Limits(kv_tokens=24_000),
+            trouble=Trouble(failing=Spell(12.0, 40.0, 3.0), down=Spell(150.0, 162.0, 0.0)),
+        ),
+    }
+)
+
+
+def deployments(*, faults: bool = False) -> Mapping[str, Deployment]:
+    """Give the engines of the demo, or those of the demo in which things go wrong (see agent.simulation.faults)."""
+    return _TROUBLED if faults else DEMO

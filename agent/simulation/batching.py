@@ -39,6 +39,7 @@ class Finished(NamedTuple):
     last_token: float
     prefill_joules: float
     decode_joules: float
+    failed: bool = False
 
     @property
     def joules(self) -> float:
@@ -117,7 +118,9 @@ class Batching:
         `stepped` after every iteration, with what may be as much later.
         """
         self.refused = 0
-        """Sequences that were turned away because too many waited."""
+        """Sequences that were turned away because too many waited, or because the engine was not there."""
+        self.lost = 0
+        """Sequences that were in the engine when it ended."""
         self.preempted = 0
         """Times that a sequence lost its KV cache to others and had to compute it again."""
         self.prompts = 0
@@ -125,6 +128,7 @@ class Batching:
         self.computed_tokens = self.cached_tokens = 0
         """Tokens of prompts that were computed and that were found in the prefix cache, counted at the first token."""
         self._truth = deployment.truth
+        self._trouble = deployment.trouble
         self._limits = deployment.limits
         self._idle_watts = deployment.truth.engine_idle_watts
         self._requests = requests
@@ -151,7 +155,10 @@ class Batching:
     def advance(self, until: float) -> None:
         """Run every iteration that starts until then, s since the start."""
         while (start := self._next_start()) <= until:
-            self._iterate(start)
+            if (back := self._trouble.back(start)) > start:
+                self._begin_again(back)
+            else:
+                self._iterate(start)
 
     def work(self, time: float) -> Work:
         """All work done until then; within an iteration it grows evenly. Raises ValueError before what is kept."""
@@ -194,7 +201,7 @@ class Batching:
             tokens += take
             context += sequence.context
         done = Work(1, tokens, self._decoding, self._context + context)
-        seconds = self._truth.seconds.of(done)
+        seconds = self._truth.seconds.of(done) * self._trouble.slow.at(start)
         shared = (self._truth.joules.iteration + self._idle_watts * seconds) / (self._decoding + len(chunks))
         self._end = start + seconds
         self._keep(Iteration(start, self._end, self._done, done))
@@ -207,6 +214,19 @@ class Batching:
         for sequence, take in chunks:
             self._prefill(sequence, take, shared)
         self._stepped(self._step(seconds))
+
+    def _begin_again(self, time: float) -> None:
+        """End, and be there again at a time. Whoever comes meanwhile finds nobody."""
+        self.lost += self.running + len(self._waiting)
+        self._waiting.clear()
+        self._prefilling.clear()
+        self._ends.clear()
+        self._order.clear()
+        self._decoding = self._context = 0
+        self._end = time
+        while self._next is not None and self._queued <= time:
+            self.refused += len(self._next.outputs)
+            self._pull()
 
     def _step(self, seconds: float) -> Step:
         context = self._context + sum(sequence.context for sequence in self._prefilling)
@@ -329,6 +349,7 @@ class Batching:
                 self._end,
                 sequence.prefill_joules,
                 sequence.decode_joules,
+                self._trouble.fails(sequence.output, self._end),
             )
         )
 

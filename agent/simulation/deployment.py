@@ -6,7 +6,10 @@ that gets a token, and for each token of KV cache read. Chosen, in the order of 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+PERIOD: Final = 180.0
+"""Seconds after which what goes wrong in a demo with faults begins again."""
 
 
 class Work(NamedTuple):
@@ -81,6 +84,44 @@ class Limits:
     """Tokens that the KV cache holds; more than the longest request needs. When it is full, who came last yields."""
 
 
+class Spell(NamedTuple):
+    """A time in which something is `factor` times what it usually is: s into a script that begins again and again."""
+
+    begin: float
+    end: float
+    factor: float
+
+    def at(self, time: float) -> float:
+        """Say what to multiply with then, s since the start: 1 outside of it."""
+        return self.factor if self.begin <= time % PERIOD < self.end else 1.0
+
+
+NEVER: Final = Spell(0.0, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong with an engine; nothing by default."""
+
+    slow: Spell = NEVER
+    """Iterations take so many times as long, as when one of its GPUs is held back."""
+    failing: Spell = NEVER
+    """One of so many requests ends in an error."""
+    down: Spell = NEVER
+    """It has ended and begins again at the end of this: who was in it is lost, and who comes is refused."""
+
+    def back(self, time: float) -> float:
+        """Say when it is there again, s since the start; `time` itself when it is there."""
+        if self.down.at(time) == 1.0:
+            return time
+        return time - time % PERIOD + self.down.end
+
+    def fails(self, tokens: int, time: float) -> bool:
+        """Say whether a request of so many tokens, which is as good as chance, fails when it ends then."""
+        one_of = self.failing.at(time)
+        return one_of > 1.0 and tokens % one_of < 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """Who asks an engine for what, on average."""
@@ -92,6 +133,8 @@ class Traffic:
     """Seconds of one swing: a day, shortened."""
     prompt_median: float = 330.0
     output_median: float = 180.0
+    surge: Spell = NEVER
+    """When so many times as many requests come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +150,7 @@ class Deployment:
     truth: Truth
     traffic: Traffic
     limits: Limits = Limits()
+    trouble: Trouble = Trouble()
 
 
 class SimulatedEngine(NamedTuple):

@@ -2,6 +2,7 @@
 """A simulated engine as a process: OTLP spans of the requests that it would have served until now, and its /metrics.
 
 python -m agent.simulation.engine --name NAME --started-ns NS [--endpoint URL] [--parent PID] [--every SECONDS]
+    [--faults]
 
 Without --endpoint it waits for a line on standard input that says where to send. It ends when its parent does.
 Exports that fail are tried again as the SDK does, and not spoken of: whoever receives them says what was missing.
@@ -17,14 +18,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from wsgiref.simple_server import WSGIServer
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from agent.clock import NS, SystemClock
-from agent.simulation import DEMO
-from agent.simulation.batching import Batching, Finished
+from agent.simulation import deployments
+from agent.simulation.batching import Batching, Finished, Step
 from agent.simulation.deployment import Deployment
 from agent.simulation.page import EngineMetrics
 from agent.simulation.spans import SCOPE, emit, resource, times
@@ -48,7 +50,7 @@ class Server:
         self._done: deque[Finished] = deque()
         self._guard = threading.Lock()
         requests = Workload(deployment.traffic, deployment.seed)
-        self._batching = Batching(deployment, requests, self._finish, self.metrics.stepped)
+        self._batching = Batching(deployment, requests, self._finish, self._stepped)
 
     def until(self, now: float) -> list[Finished]:
         """List what ended since the last call and until now, s since the start."""
@@ -66,9 +68,18 @@ class Server:
             self._advance(now)
             yield
 
+    def begin_again(self, now: float) -> None:
+        """Count from 0 from this time on, s since the start."""
+        with self._guard:
+            self._advance(now)
+            self.metrics = self.metrics.again()
+
     def _advance(self, now: float) -> None:
         self._batching.advance(now)
         self.metrics.until(now)
+
+    def _stepped(self, step: Step) -> None:
+        self.metrics.stepped(step)
 
     def _finish(self, finished: Finished) -> None:
         self._done.append(finished)
@@ -78,10 +89,22 @@ class Server:
 def serve(deployment: Deployment, started: int, provider: TracerProvider, alive: Callable[[], bool]) -> None:
     """Send spans as requests end and show metrics on a free port, while `alive`. `started` is ns of CLOCK_MONOTONIC."""
     clock, server, tracer = SystemClock(), Server(deployment), provider.get_tracer(SCOPE)
-    server.metrics.show(lambda: server.stopped((clock.monotonic_ns() - started) / NS))
+
+    def now() -> float:
+        return (clock.monotonic_ns() - started) / NS
+
+    page: WSGIServer | None = server.metrics.show(lambda: server.stopped(now()))
     while alive():
-        for finished in server.until((clock.monotonic_ns() - started) / NS):
+        for finished in server.until(now()):
             emit(tracer, finished, clock.unix_ns(started))
+        there = deployment.trouble.back(now()) <= now()
+        if page and not there:
+            page.shutdown()
+            page.server_close()
+            page = None
+        elif there and not page:
+            server.begin_again(now())
+            page = server.metrics.show(lambda: server.stopped(now()))
         time.sleep(_TICK)
 
 
@@ -95,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: stopped.append(number))
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-    deployment = DEMO[given.name]
+    deployment = deployments(faults=given.faults)[given.name]
     provider = TracerProvider(resource=resource(deployment.name), shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint, insecure=True, channel_options=_NO_PROXY)  # type: ignore[arg-type] # gRPC takes numbers, too
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=given.every * 1000))
@@ -109,11 +132,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="agent.simulation.engine")
-    parser.add_argument("--name", required=True, choices=list(DEMO))
+    parser.add_argument("--name", required=True, choices=list(deployments()))
     parser.add_argument("--started-ns", required=True, type=int)
     parser.add_argument("--endpoint")
     parser.add_argument("--parent", type=int, default=os.getppid())
     parser.add_argument("--every", type=float, default=_VLLM_EVERY)
+    parser.add_argument("--faults", action="store_true", help="let things go wrong, again and again")
     return parser.parse_args(argv)
 
 

@@ -39,6 +39,7 @@ class EngineMetrics:
         self._steps: deque[Step] = deque()
         self._ends: deque[Finished] = deque()
         self._last = Step(0.0, 0.0, 0, 0, 0, 0, 0, 0, 0)
+        self._deployment = deployment
         self._cache = deployment.limits.kv_tokens
         self._labels = ("0", deployment.model)
         self._running = self._gauge("num_requests_running", "Number of requests in model execution batches.")
@@ -62,6 +63,12 @@ class EngineMetrics:
             for name in ("e2e_request_latency", "request_queue_time", "request_prefill_time", "request_decode_time",
                          "request_inference_time", "request_time_per_output_token")
         ]  # fmt: skip
+
+    def again(self) -> "EngineMetrics":
+        """Give the metrics of the same engine after it has begun again: from 0, and what comes from now on."""
+        fresh = EngineMetrics(self._deployment)
+        fresh._steps, fresh._ends, fresh._last = self._steps, self._ends, self._last
+        return fresh
 
     def stepped(self, step: Step) -> None:
         """Take note of an iteration, which may not be over."""
@@ -106,6 +113,7 @@ class EngineMetrics:
     def _end(self, finished: Finished) -> None:
         request, seen = finished.request, times(finished)
         reason = "length" if finished.output_tokens >= request.max_tokens else "stop"
+        reason = "error" if finished.failed else reason
         self._success.labels(self._labels[0], reason, self._labels[1]).inc()
         decode, later = finished.last_token - finished.first_token, finished.output_tokens - 1
         self._first.observe(seen.first_token - seen.arrival)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of the simulated engines: started before anything else is known, told later where to send."""
+"""The processes of the simulated engines and their switch: started at once, told later where to send."""
 
 import os
 import subprocess
@@ -18,12 +18,14 @@ _GRACE = 1.0
 
 
 class SimulatedEngines:
-    """The engines of the demo, one process each. What they send is told apart by nothing from a real engine's."""
+    """The engines and the switch of the demo, one process each. What they send looks as if it were real."""
 
-    def __init__(self, started_ns: int, names: Iterable[str] = tuple(DEMO)) -> None:
+    def __init__(self, started_ns: int, names: Iterable[str] = tuple(DEMO), *, faults: bool = False) -> None:
         """Start the processes. `started_ns`, of CLOCK_MONOTONIC, is when the simulation began."""
         self.started_ns = started_ns
-        self._processes = {name: _spawn(name, started_ns) for name in names}
+        self.faults = faults
+        self._processes = {name: _spawn(name, started_ns, faults=faults) for name in names}
+        self._switch = _spawned("agent.simulation.switch", started_ns, "switch")
 
     @property
     def pids(self) -> list[int]:
@@ -37,7 +39,7 @@ class SimulatedEngines:
 
     def start(self, endpoint: str) -> None:
         """Let them send to an OTLP gRPC receiver, http://HOST:PORT. It need not listen yet."""
-        for process in self._processes.values():
+        for process in (*self._processes.values(), self._switch):
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # It has ended; nobody needs to know.
                 process.stdin.write(f"{endpoint}\n".encode())
@@ -45,17 +47,21 @@ class SimulatedEngines:
 
     def stop(self) -> None:
         """End them. Returns within a second, even when they hang."""
-        for process in self._processes.values():
+        for process in (*self._processes.values(), self._switch):
             process.terminate()
         deadline = time.monotonic() + _GRACE
-        for process in self._processes.values():
+        for process in (*self._processes.values(), self._switch):
             _end(process, deadline)
 
 
-def _spawn(name: str, started_ns: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-P", "-m", "agent.simulation.engine", "--name", name]
-    settings = ["--started-ns", str(started_ns), "--parent", str(os.getpid()), "--every", str(_EXPORT_EVERY)]
-    return subprocess.Popen([*command, *settings], stdin=subprocess.PIPE, env=_environment(os.environ, name))  # noqa: S603 - our own module
+def _spawn(name: str, started_ns: int, *, faults: bool) -> "subprocess.Popen[bytes]":
+    told = ["--name", name, "--every", str(_EXPORT_EVERY), *(["--faults"] if faults else [])]
+    return _spawned("agent.simulation.engine", started_ns, name, *told)
+
+
+def _spawned(module: str, started_ns: int, name: str, *more: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-P", "-m", module, "--started-ns", str(started_ns), "--parent", str(os.getpid())]
+    return subprocess.Popen([*command, *more], stdin=subprocess.PIPE, env=_environment(os.environ, name))  # noqa: S603 - our own module
 
 
 def _environment(ours: Mapping[str, str], name: str) -> dict[str, str]:

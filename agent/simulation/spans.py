@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finished sequences as spans, as vLLM 0.32 makes them: one `llm_request` each, through the OpenTelemetry SDK.
 
-Two things differ. Start and end are the simulated times, not those of the call. And `tenant.id` is there, which
+Three things differ. Start and end are the simulated times, not those of the call. `tenant.id` is there, which
 vLLM does not send: a build that knows its gateway would add it, and without it nothing here is divided by tenant.
+And a request that failed has the status of an error, which vLLM's does not have.
 """
 
 import os
@@ -10,7 +11,7 @@ import uuid
 from typing import Final, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from agent.simulation.batching import Finished
@@ -83,4 +84,6 @@ def emit(tracer: Tracer, finished: Finished, epoch: int) -> None:
         attributes(finished),
         start_time=epoch + int(seen.arrival * 1e9),
     )
+    if finished.failed:
+        span.set_status(StatusCode.ERROR)
     span.end(epoch + int(seen.end * 1e9))

@@ -121,7 +121,7 @@ class Workload(Iterator[ClientRequest]):
             self._left_of_burst = self._random.randint(_BURST_LEAST, _BURST_MOST)
             self._trace = self._new_trace()
         wave = math.sin(2 * math.pi * self._time / self._traffic.period)
-        rate = self._usual * (1 + self._traffic.swing * wave)
+        rate = self._usual * (1 + self._traffic.swing * wave) * self._traffic.surge.at(self._time)
         return self._random.gammavariate(_SHAPE, 1 / (_SHAPE * rate))
 
     def _prompt(self) -> _Prompt:

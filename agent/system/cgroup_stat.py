@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from agent.errors import JoulespanError
-from agent.system.kernel_files import named_numbers, whole
+from agent.system.kernel_files import is_number, named_numbers, whole
 from agent.system.pressure import parse_pressure
 from agent.system.processes import read
 
@@ -100,7 +100,7 @@ def _memory(folder: str) -> dict[str, int]:
         for name in names:
             with suppress(JoulespanError):
                 text = whole(f"{folder}/{name}").strip()
-                if text.isdigit() and int(text) < _UNLIMITED:
+                if is_number(text) and int(text) < _UNLIMITED:
                     found[field] = int(text)
     for name in ("memory.events", "memory.oom_control"):
         counts = _numbers(f"{folder}/{name}")

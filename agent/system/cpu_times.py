@@ -3,10 +3,11 @@
 
 import os
 from collections.abc import Mapping
+from math import isfinite
 from typing import NamedTuple
 
 from agent.errors import Unavailable
-from agent.system.kernel_files import whole
+from agent.system.kernel_files import is_number, whole
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _COLUMNS = 8
@@ -54,7 +55,7 @@ def parse_stat(table: bytes, *, each: bool = False) -> Stat:
     lines = [line.split() for line in head.splitlines() if line.startswith(b"cpu")]
     counts = {words[0]: int(words[1]) for line in rest.splitlines()[1:] if _counts(words := line.split(b" ", 2)[:2])}
     total = next((_times(words) for words in lines if words[0] == b"cpu"), None)
-    numbered = [(words[0][3:], words) for words in lines if words[0][3:].isdigit()]
+    numbered = [(words[0][3:], words) for words in lines if is_number(words[0][3:])]
     return Stat(
         total,
         {int(number): times for number, words in numbered if (times := _times(words))} if each else {},
@@ -70,7 +71,7 @@ def parse_stat(table: bytes, *, each: bool = False) -> Stat:
 def parse_load(text: bytes) -> tuple[float, float, float]:
     """Read /proc/loadavg: averages over 1, 5 and 15 minutes. Raises Unavailable."""
     try:
-        one, five, fifteen = (float(word) for word in text.split()[:3])
+        one, five, fifteen = (finite(word) for word in text.split()[:3])
     except ValueError as error:
         raise Unavailable("proc/loadavg: has no three numbers") from error
     return one, five, fifteen
@@ -79,9 +80,17 @@ def parse_load(text: bytes) -> tuple[float, float, float]:
 def parse_uptime(text: bytes) -> float:
     """Read /proc/uptime: seconds since the start. Raises Unavailable."""
     try:
-        return float(text.split()[0])
+        return finite(text.split()[0])
     except (ValueError, IndexError) as error:
         raise Unavailable("proc/uptime: has no number") from error
+
+
+def finite(word: bytes) -> float:
+    """Read a number that is one. Raises ValueError."""
+    value = float(word)
+    if not isfinite(value):
+        raise ValueError(word)
+    return value
 
 
 def cores(root: str) -> int | None:
@@ -101,16 +110,16 @@ def cores(root: str) -> int | None:
 
 def _times(words: list[bytes]) -> CpuTimes | None:
     numbers = words[1 : _COLUMNS + 1]
-    if len(numbers) < _COLUMNS or not all(word.isdigit() for word in numbers):
+    if len(numbers) < _COLUMNS or not all(map(is_number, numbers)):
         return None
     user, nice, system, idle, iowait, irq, softirq, steal = (int(word) / _TICKS for word in numbers)
     return CpuTimes(user, nice, system, idle, iowait, irq + softirq, steal)
 
 
 def _counts(words: list[bytes]) -> bool:
-    return len(words) > 1 and words[1].strip().isdigit()
+    return len(words) > 1 and is_number(words[1].strip())
 
 
 def _first(rest: bytes) -> int | None:
     word = rest[:32].split(b" ", 1)[0].strip()
-    return int(word) if word.isdigit() else None
+    return int(word) if is_number(word) else None

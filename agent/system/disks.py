@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from agent.system.kernel_files import lines_of_words, whole
+from agent.system.kernel_files import is_number, lines_of_words, whole
 
 _SECTOR = 512
 """Bytes; a sector of the kernel's counts, whatever the disk's are."""
@@ -40,7 +40,7 @@ def parse_disks(table: bytes) -> Iterator[DiskCounts]:
     """Read lines of /proc/diskstats, partitions included; lines of another form are left out."""
     for words in lines_of_words(table):
         numbers = words[3 : _COLUMNS + 1]
-        if len(words) <= _COLUMNS or not all(word.isdigit() for word in numbers):
+        if len(words) <= _COLUMNS or not all(map(is_number, numbers)):
             continue
         reads, _, read, reading, writes, _, written, writing, _, busy = map(int, numbers[:10])
         name = words[2].decode("utf-8", "replace")

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the kernel's: read whole, the forms that several have, and what goes wrong by what to do about it."""
+"""Long files of the kernel's, read to their end, and the forms that several of them have."""
 
-import errno
 import os
-import re
 from collections.abc import Iterator
 
-from agent.errors import JoulespanError, NoPermission, NotSupported, Unavailable
+from agent.errors import Unavailable
+from agent.system.sysfs import failure
 
-_NUMBER = re.compile(rb"\s*(-?[0-9]{1,20})\s*")
-_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO, errno.EOPNOTSUPP}
-"""EOPNOTSUPP is what pressure files answer where the kernel has the feature switched off."""
+_DIGITS = 20
 _CHUNK = 64 * 1024
 _MOST = 4 << 20
 """/proc/stat of 512 CPUs with all their interrupts is half a MiB."""
 
 
 def whole(path: str, most: int = _MOST) -> bytes:
-    """Read a file to its end. Raises as failure(), and Unavailable where it has no end within `most` bytes."""
+    """Read a file to its end. Raises as sysfs.content(), and Unavailable where it has no end within `most` bytes."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -35,6 +32,11 @@ def whole(path: str, most: int = _MOST) -> bytes:
     return b"".join(parts)
 
 
+def is_number(word: bytes) -> bool:
+    """Say whether this is a whole number of at most 64 bits, without a sign."""
+    return len(word) <= _DIGITS and word.isdigit()
+
+
 def named_numbers(table: bytes) -> dict[str, int]:
     """Read lines of a name and a whole number: /proc/vmstat, cpu.stat; and in kB, as bytes: /proc/meminfo.
 
@@ -43,7 +45,7 @@ def named_numbers(table: bytes) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in table.splitlines():
         words = line.split()
-        if len(words) in (2, 3) and words[1].isdigit():
+        if len(words) in (2, 3) and is_number(words[1]):
             scale = 1024 if words[2:] == [b"kB"] else 1
             found[words[0].rstrip(b":").decode("utf-8", "replace")] = int(words[1]) * scale
     return found
@@ -54,27 +56,3 @@ def lines_of_words(table: bytes) -> Iterator[list[bytes]]:
     for line in table.splitlines():
         if words := line.split():
             yield words
-
-
-def number(path: str) -> int:
-    """Read a whole number. Raises as whole(), and Unavailable where it is none."""
-    found = whole(path)
-    if not _NUMBER.fullmatch(found):
-        raise Unavailable(f"{path}: is no number")
-    return int(found)
-
-
-def maybe(path: str) -> str | None:
-    """Read a line of text; None where it is empty or cannot be read."""
-    try:
-        return whole(path).decode("utf-8", "replace").strip() or None
-    except JoulespanError:
-        return None
-
-
-def failure(path: str, error: OSError) -> JoulespanError:
-    """Say what an error of the system's means for a reading: NotSupported, NoPermission or Unavailable."""
-    message = f"{path}: {os.strerror(error.errno) if error.errno else error}"
-    if error.errno in _NOT_THERE:
-        return NotSupported(message)
-    return NoPermission(message) if error.errno in (errno.EACCES, errno.EPERM) else Unavailable(message)

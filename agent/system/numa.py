@@ -9,10 +9,11 @@ import re
 from typing import NamedTuple
 
 from agent.errors import Unavailable
-from agent.system.kernel_files import failure, named_numbers, whole
+from agent.system.kernel_files import named_numbers, whole
+from agent.system.sysfs import failure
 
 _NODE = re.compile(r"node([0-9]{1,5})")
-_LINE = re.compile(rb"^Node [0-9]+ (\w+):\s+([0-9]+) kB", re.MULTILINE)
+_LINE = re.compile(rb"^Node [0-9]+ (\w+):\s+([0-9]{1,18}) kB", re.MULTILINE)
 _ALLOCATIONS = {"local": "local_node", "other": "other_node", "miss": "numa_miss"}
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from agent.errors import JoulespanError
-from agent.system.kernel_files import maybe, number
+from agent.system.sysfs import maybe, number
 
 Kind = Literal["cpu", "memory", "module", "rail"]
 _MICRO = 1_000_000

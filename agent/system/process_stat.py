@@ -4,6 +4,7 @@
 import os
 from typing import NamedTuple
 
+from agent.system.kernel_files import is_number
 from agent.system.processes import read
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -38,12 +39,11 @@ def parse_use(stat: bytes) -> ProcessUse | None:
     words = rest.split()
     if not closed or len(words) <= _RESIDENT - _FIRST:
         return None
-    places = (_START, _USER, _SYSTEM, _MINOR, _MAJOR, _THREADS, _RESIDENT)
-    try:
-        start, user, system, minor, major, threads, resident = (int(words[place - _FIRST]) for place in places)
-    except ValueError:
+    found = [words[place - _FIRST] for place in (_START, _USER, _SYSTEM, _MINOR, _MAJOR, _THREADS, _RESIDENT)]
+    if not all(map(is_number, found)):
         return None
-    return ProcessUse(start, user / _TICKS, system / _TICKS, minor, major, threads, max(0, resident) * _PAGE)
+    start, user, system, minor, major, threads, resident = map(int, found)
+    return ProcessUse(start, user / _TICKS, system / _TICKS, minor, major, threads, resident * _PAGE)
 
 
 def context_switches(root: str, pid: int) -> tuple[int, int] | None:
@@ -55,7 +55,7 @@ def parse_switches(status: bytes) -> tuple[int, int] | None:
     """Read the last two lines of /proc/PID/status."""
     found = dict(line.split(b":", 1) for line in status.splitlines() if b"ctxt_switches:" in line)
     voluntary, other = (found.get(name, b"").strip() for name in (b"voluntary_ctxt_switches", _OTHER))
-    return (int(voluntary), int(other)) if voluntary.isdigit() and other.isdigit() else None
+    return (int(voluntary), int(other)) if is_number(voluntary) and is_number(other) else None
 
 
 _OTHER = b"nonvoluntary_ctxt_switches"
@@ -70,4 +70,4 @@ def parse_io(text: bytes) -> tuple[int, int] | None:
     """Read /proc/PID/io."""
     found = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
     got, put = (found.get(name, b"").strip() for name in (b"read_bytes", b"write_bytes"))
-    return (int(got), int(put)) if got.isdigit() and put.isdigit() else None
+    return (int(got), int(put)) if is_number(got) and is_number(put) else None

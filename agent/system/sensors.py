@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.system.kernel_files import maybe, number
+from agent.system.sysfs import maybe, number
 
 _INPUT = re.compile(r"temp([0-9]{1,4})_input")
 _MILLI = 1000

@@ -9,10 +9,11 @@ import os
 from collections.abc import Mapping
 
 from agent.errors import Unavailable
-from agent.system.kernel_files import lines_of_words, whole
+from agent.system.kernel_files import is_number, lines_of_words, whole
 
 _PROTOCOLS = {b"Tcp:", b"TcpExt:", b"IpExt:"}
 _HEX = 16
+_DIGITS = 8
 _SQUEEZED, _DROPPED = 2, 1
 
 
@@ -30,7 +31,7 @@ def parse_pairs(table: bytes) -> dict[str, int]:
         if names and words[0] == names[0] and len(words) == len(names):
             protocol = words[0].rstrip(b":").decode("ascii", "replace")
             for name, value in zip(names[1:], words[1:], strict=True):
-                if value.removeprefix(b"-").isdigit():
+                if is_number(value.removeprefix(b"-")):
                     found[f"{protocol}.{name.decode('ascii', 'replace')}"] = int(value)
             names = []
         else:
@@ -42,7 +43,7 @@ def parse_six(table: bytes) -> dict[str, int]:
     """Read snmp6: lines of a name, such as Ip6InCEPkts, and a value."""
     found: dict[str, int] = {}
     for words in lines_of_words(table):
-        if len(words) > 1 and words[0].startswith(b"Ip6") and words[1].isdigit():
+        if len(words) > 1 and words[0].startswith(b"Ip6") and is_number(words[1]):
             found[f"Ip6.{words[0][3:].decode('ascii', 'replace')}"] = int(words[1])
     return found
 
@@ -52,7 +53,7 @@ def parse_sockets(table: bytes) -> Mapping[str, int]:
     for words in lines_of_words(table):
         if words[0] == b"TCP:":
             pairs = zip(words[1::2], words[2::2], strict=False)
-            return {name.decode("ascii", "replace"): int(value) for name, value in pairs if value.isdigit()}
+            return {name.decode("ascii", "replace"): int(value) for name, value in pairs if is_number(value)}
     return {}
 
 
@@ -64,8 +65,8 @@ def parse_softnet(table: bytes) -> tuple[int, int]:
     dropped = squeezed = 0
     try:
         for words in lines_of_words(table):
-            dropped += int(words[_DROPPED], _HEX)
-            squeezed += int(words[_SQUEEZED], _HEX)
+            dropped += int(words[_DROPPED][:_DIGITS], _HEX)
+            squeezed += int(words[_SQUEEZED][:_DIGITS], _HEX)
     except (ValueError, IndexError) as error:
         raise Unavailable("softnet_stat: has a line that is none") from error
     return dropped, squeezed

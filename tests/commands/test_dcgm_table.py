@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from agent.catalogue import gpu, health
+from agent.catalogue.dcgm import ALIASES, Alias
 from agent.commands.dcgm_table import dcgm_table, query
 from agent.metric import Metric, label_name
-from exporters.dcgm import ALIASES, Alias
 
 
 @pytest.mark.parametrize(

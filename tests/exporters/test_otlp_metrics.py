@@ -13,11 +13,15 @@ from pathlib import Path
 
 import grpc
 import pytest
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from opentelemetry.sdk.metrics import export as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
 from agent.catalogue.gpu import CLOCK
@@ -208,6 +212,16 @@ def test_a_batch_that_has_not_changed_keeps_its_time_when_the_clocks_drift() -> 
     before = list(observer.push(snapshot).points())
     node.clock.epoch += 17
     assert list(observer.push(snapshot).points()) == before
+
+
+def test_what_something_is_has_the_time_of_the_push_although_it_is_read_once() -> None:
+    node = Node([])
+    observer = Observer(node.clock)
+    snapshot = node.say(BUILD_INFO(BuildInfo("1", "run"), 1))
+    (first,) = observer.push(snapshot).points()
+    node.clock.advance(600)
+    (later,) = observer.push(snapshot).points()
+    assert later.time == first.time + 600 * NS
 
 
 def test_no_series_starts_after_its_point_when_the_wall_clock_is_set_back() -> None:
@@ -445,3 +459,14 @@ def test_an_interval_that_is_no_number_is_named_and_not_used(caplog: pytest.LogC
     environ = {"OTEL_METRIC_EXPORT_INTERVAL": "15s"}
     OtlpMetrics(OtlpSettings(endpoint="http://127.0.0.1:1"), RESOURCE, FakeClock(), lambda: EMPTY, environ)
     assert says(caplog) == ["WARNING OTEL_METRIC_EXPORT_INTERVAL: '15s' is no number of milliseconds, using 15 s"]
+
+
+def test_a_sum_that_is_not_told_is_not_sent() -> None:
+    node = Node([])
+    told = ENGINE_DURATION.distribution(EngineModel("a"), [1, 2], None, bounds=(1.0,))
+    (point,) = [otlp_sdk._histogram(one) for one in Observer(node.clock).push(node.say(told)).histograms()]
+    metric = sdk.Metric("m", "", "s", sdk.Histogram([point], sdk.AggregationTemporality.CUMULATIVE))
+    scoped = sdk.ScopeMetrics(InstrumentationScope("joulespan"), [metric], "")
+    encoded = encode_metrics(sdk.MetricsData([sdk.ResourceMetrics(Resource({}), [scoped], "")]))
+    (sent,) = encoded.resource_metrics[0].scope_metrics[0].metrics[0].histogram.data_points
+    assert (sent.count, list(sent.bucket_counts), sent.HasField("sum")) == (3, [1, 2], False)

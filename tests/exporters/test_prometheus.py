@@ -343,3 +343,20 @@ def test_metrics_that_share_a_name_are_one_family() -> None:
         'hw_power_watts{hw_id="GPU-1",hw_type="gpu",hw_name="gpu0"} 312.0',
         'hw_power_watts{hw_id="cpu0",hw_type="cpu",hw_name="Grace",scope="grace",hw_parent="module0"} 96.5',
     ]
+
+
+@pytest.mark.parametrize("form", Format)
+def test_a_histogram_whose_sum_is_not_told_has_neither_sum_nor_count(form: Format) -> None:
+    entity = EngineModel("e")
+    snapshots, writer = Snapshots(), PrometheusWriter({})
+    texts = []
+    for total in (None, 2.5, None):
+        told = ENGINE_DURATION.distribution(entity, [1, 2], total, bounds=(0.5,))
+        snapshots.put_samples(Source("engine"), [told], 0)
+        texts.append(writer.write(snapshots.current, form).decode())
+        assert list(READ[form](texts[-1]))
+    assert texts[0] == texts[2]
+    assert 'le="+Inf"} 3\n' in texts[0]
+    assert "_sum" not in texts[0]
+    assert "_count" not in texts[0]
+    assert "_sum" in texts[1]

@@ -15,17 +15,29 @@ from random import Random
 from typing import Any, Protocol
 
 from agent.system.memory import give_back
+from tests.fuzz.host_files import Tabulating
 from tests.fuzz.lines import Parsing
+from tests.fuzz.nodes import Plugging
 from tests.fuzz.otlp import MOST, Taking, corpus
 from tests.fuzz.pages import Reading
 from tests.fuzz.recordings import Replaying
 from tests.fuzz.sockets import Sending
+from tests.fuzz.switches import Telling
 from tests.receivers.serving import serving
 
 _GROWTH = 48 << 20
 """Bytes of memory that a run may take beyond its first fifth."""
 _ROUND = 50
-_SHARES = {"taking": 0.35, "sending": 0.25, "reading": 0.15, "parsing": 0.1, "replaying": 0.15}
+_SHARES = {
+    "taking": 0.3,
+    "sending": 0.2,
+    "reading": 0.1,
+    "parsing": 0.07,
+    "tabulating": 0.03,
+    "plugging": 0.1,
+    "replaying": 0.1,
+    "telling": 0.1,
+}
 """Shares of the time, not of the cases: one over a socket takes longer."""
 
 
@@ -60,13 +72,19 @@ def main() -> int:
         sending = Sending(Random(seed + 1), bodies, served)
         reading = Reading(Random(seed + 2))
         parsing = Parsing(Random(seed + 3))
+        plugging = Plugging(Random(seed + 6))
         replaying = Replaying(Random(seed + 4), bodies)
+        tabulating = Tabulating(Random(seed + 5))
+        telling = Telling(Random(seed + 7))
         targets: dict[str, Target] = {
             "taking": taking,
             "sending": sending,
             "reading": reading,
             "parsing": parsing,
+            "tabulating": tabulating,
+            "plugging": plugging,
             "replaying": replaying,
+            "telling": telling,
         }
         try:
             if arguments.repeat:
@@ -80,12 +98,15 @@ def main() -> int:
             return 1
         finally:
             sending.close()
+            plugging.close()
     print(f"lines of recordings: read {replaying.whole}, torn {replaying.torn}")
     print(
         f"taken {taking.taken}, refused {taking.refused}, spans read {taking.consumer.spans}, "
         f"samples read {reading.samples}; the servers still answer"
     )
+    print(f"points of switches: {telling.points}")
     print(f"lines: read {parsing.read}, refused {parsing.refused}")
+    print(f"files of the kernel's: read {tabulating.read}, refused {tabulating.refused}")
     return 0
 
 

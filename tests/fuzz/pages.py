@@ -121,5 +121,6 @@ def _check_distribution(one: Distribution) -> None:
     assert isinstance(one.series.metric, Histogram)
     assert len(one.counts) == len(one.exemplars) == len(one.buckets) + 1
     assert min(one.counts) >= 0
+    assert one.total is not None
     assert isfinite(one.total)
     assert list(one.buckets) == sorted(set(one.buckets))

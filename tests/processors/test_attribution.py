@@ -369,7 +369,7 @@ def test_whatever_ended_until_then_is_told(before: float) -> None:
     whole = node.request(8, 20 - before)
     # All of its tokens came at once.
     late = msgspec.structs.replace(whole.request, first_token=whole.request.end)
-    (number,) = node.add(whole._replace(request=late))
+    (number,) = node.add(msgspec.structs.replace(whole, request=late))
     while node.attribution.closed_ns < late.end - node.clock.epoch:
         node.run(1)
         node.attribution.advance()

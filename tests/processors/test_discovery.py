@@ -13,7 +13,7 @@ from agent.clock import NS
 from agent.config import Engine
 from agent.entities import Engine as EngineEntity
 from agent.entities import EngineModel, EngineTokens, Gpu
-from agent.metric import Sample
+from agent.metric import Sample, Series
 from agent.processors.clues import Clues
 from agent.processors.discovery import Candidate, Senders, Survey, name_of, survey, unique_names
 from agent.processors.engine_totals import EngineTotals
@@ -233,6 +233,10 @@ def tokens(value: float, rank: str | None, model: str = "m") -> Sample:
     return TOKENS(EngineTokens("chat", model, "output", rank), value)
 
 
+def row(totals: EngineTotals, samples: Sequence[Sample]) -> tuple[tuple[Series, ...], list[float | None]]:
+    return totals.row(tuple(one.series for one in samples), [one.value for one in samples])
+
+
 def test_ranks_are_added_up_under_the_entities_of_the_contract() -> None:
     totals = EngineTotals()
     found = [
@@ -242,7 +246,7 @@ def test_ranks_are_added_up_under_the_entities_of_the_contract() -> None:
         ITERATIONS(EngineEntity("chat", "1"), 6),
         KV_CACHE_UTILIZATION(EngineModel("chat", "m", "0"), 0.5),
     ]
-    series, values = totals.row(found)
+    series, values = row(totals, found)
     assert [one.entity for one in series] == [EngineTokens("chat", "m", "output"), EngineEntity("chat")]
     assert [one.metric for one in series] == [TOKENS, ITERATIONS]
     assert values == [7, 11]
@@ -250,18 +254,26 @@ def test_ranks_are_added_up_under_the_entities_of_the_contract() -> None:
 
 def test_one_rank_is_passed_on_as_it_is() -> None:
     running = REQUESTS_RUNNING(EngineModel("chat", "m"), 2)
-    assert EngineTotals().row([running]) == ((running.series,), [2])
+    assert row(EngineTotals(), [running]) == ((running.series,), [2])
 
 
 def test_a_series_that_is_away_keeps_its_place_and_is_absent() -> None:
     totals = EngineTotals()
-    before, _ = totals.row([tokens(1, None), tokens(2, None, "n")])
-    after, values = totals.row([tokens(3, None, "n")])
+    before, _ = row(totals, [tokens(1, None), tokens(2, None, "n")])
+    after, values = row(totals, [tokens(3, None, "n")])
     assert after is before
     assert values == [None, 3]
 
 
 def test_models_without_end_are_counted_and_left_out() -> None:
     totals = EngineTotals()
-    series, _ = totals.row([tokens(1, None, str(number)) for number in range(300)])
+    series, _ = row(totals, [tokens(1, None, str(number)) for number in range(300)])
     assert (len(series), totals.dropped) == (256, 44)
+
+
+def test_what_is_no_number_is_not_added_up() -> None:
+    totals = EngineTotals()
+    layout = tuple(tokens(0, rank).series for rank in "01")
+    series, values = totals.row(layout, [3, None])
+    assert (len(series), values) == (1, [3])
+    assert totals.row(layout, [None, None])[1] == [None]

@@ -109,7 +109,7 @@ def test_a_request_is_observed_by_each_histogram_in_its_bucket_with_its_span_as_
         place = bisect_left(metric.buckets, value)
         assert [at for at, count in enumerate(told.counts) if count] == [place]
         assert told.total == pytest.approx(value)
-        assert told.exemplars[place] == Exemplar(told.total, f"{7:032x}", f"{7:016x}", START + int(2.5 * NS))
+        assert told.exemplars[place] == Exemplar(told.total or 0.0, f"{7:032x}", f"{7:016x}", START + int(2.5 * NS))
         assert told.exemplars.count(None) == len(metric.buckets)
 
 
@@ -292,7 +292,7 @@ def test_every_request_is_in_one_bucket_of_one_class_or_repeated(told: list[tupl
     assert sum(one.observations for one in found.distributions.values()) == len(different)
     assert sum(value for (name, _), value in found.values.items() if name.endswith("finished")) == len(different)
     assert (found.value("repeated", engine="vllm") or 0) == len(told) - len(different)
-    total = sum(one.total for one in found.distributions.values())
+    total = sum(one.total or 0.0 for one in found.distributions.values())
     assert total == pytest.approx(sum(end for _, end in different) / NS)
 
 

@@ -37,7 +37,7 @@ class Node(NamedTuple):
     root: Path = ROOT
     """Where /proc and /sys are."""
     simulated_since: int | None = None
-    """In the demo, when its simulation began, ns of the monotonic clock: then nothing of this machine is read."""
+    """In the demo, when its simulation began, ns of the monotonic clock: then no hardware of this machine is read."""
 
     def ask(self, reading: Callable[[], T]) -> T | None:
         """Read one thing. None where there is none of it, or where it failed, which is told to `failed`."""

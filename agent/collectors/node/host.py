@@ -2,7 +2,7 @@
 """What the host does: CPUs, memory, disks, file systems, pressure. Also in the demo it is of the real host.
 
 `include` and `exclude` are patterns of the names of disks; without `include` disks with hardware behind them are read.
-With `detail` each CPU has its series.
+With `detail` each CPU has its series, and disks have those of their operations.
 """
 
 import os
@@ -44,7 +44,7 @@ from agent.system.kernel_files import named_numbers, whole
 NAME = "host"
 DISKS, MOUNTS, NODES = 16, 16, 16
 """The most of each that have series; of disks those with the most traffic when they are first seen."""
-_OF_A_DISK = 7
+_OF_A_DISK = 3
 _OF_A_MOUNT = 4
 _OF_A_NODE = 6
 _BACKWARDS = 3.0
@@ -183,11 +183,12 @@ class HostReading:
             read, write = DiskDirection(disk.name, "read"), DiskDirection(disk.name, "write")
             yield catalogue.DISK_IO(read, disk.read_bytes)
             yield catalogue.DISK_IO(write, disk.written_bytes)
-            yield catalogue.DISK_OPERATIONS(read, disk.reads)
-            yield catalogue.DISK_OPERATIONS(write, disk.writes)
-            yield catalogue.DISK_OPERATION_TIME(read, disk.reading)
-            yield catalogue.DISK_OPERATION_TIME(write, disk.writing)
             yield catalogue.DISK_IO_TIME(Disk(disk.name), disk.busy)
+            if self._detail:
+                yield catalogue.DISK_OPERATIONS(read, disk.reads)
+                yield catalogue.DISK_OPERATIONS(write, disk.writes)
+                yield catalogue.DISK_OPERATION_TIME(read, disk.reading)
+                yield catalogue.DISK_OPERATION_TIME(write, disk.writing)
 
     def _chosen(self, found: Sequence[disks.DiskCounts]) -> list[disks.DiskCounts]:
         """Take the disks that have series: once chosen they stay, as long as they are there."""

@@ -14,6 +14,7 @@ from agent.errors import Unavailable
 from agent.system.nvml.ask import NoProgress, Progress
 from agent.system.nvml.device import Device, ProcessUse, XidEvent
 from agent.system.nvml.fake_board import BOARDS, CUDA_VERSION, DRIVER_VERSION, SimulatedGpu
+from agent.system.nvml.fake_faults import Faults
 from agent.system.nvml.fake_gpu import FakeDevice
 from agent.system.nvml.fake_load import Load
 
@@ -34,13 +35,15 @@ class FakeLibrary:
         mig: Mapping[int, int] | None = None,
         processes: Mapping[int, Sequence[ProcessUse]] | None = None,
         loads: Mapping[int, Load] | None = None,
+        faults: Mapping[int, Faults] | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Simulate a node of `gpus` boards, one of h100, h200, gb200, a100, l40s.
 
         `now` is in seconds and is the time since the counters began. `power_watts` replaces the wave of each
         GPU's power by a constant. `mig` maps a GPU's index to its number of MIG instances: the GPU is in MIG mode.
-        `loads` replaces all waves of a GPU, by its index, but those of errors and throttling.
+        `loads` replaces all waves of a GPU, by its index, but those of errors and throttling; `faults` is what goes
+        wrong with it by itself.
         """
         board = BOARDS[model]
         self.driver_version: str | None = DRIVER_VERSION
@@ -56,12 +59,15 @@ class FakeLibrary:
                 (mig or {}).get(index),
                 (processes or {}).get(index, ()),
                 (loads or {}).get(index),
+                (faults or {}).get(index),
             )
             for index in range(gpus)
         ]
         self._progress = progress or NoProgress()
         self._open: dict[str, Device] = {}
         self._xids: queue.Queue[XidEvent] = queue.Queue()
+        self._now = now
+        self._heard = now()
 
     def device_count(self) -> int:
         """See Library."""
@@ -84,6 +90,7 @@ class FakeLibrary:
 
     def wait_xid(self, seconds: float) -> XidEvent | None:
         """See Library."""
+        self._raise_due()
         try:
             return self._xids.get(timeout=seconds)
         except queue.Empty:
@@ -111,3 +118,10 @@ class FakeLibrary:
     def fail(self, index: int, reading: str) -> None:
         """Let one reading of a GPU fail, under the name it has in its notes: a function or `field 83`."""
         self._gpus[index].failing.add(reading)
+
+    def _raise_due(self) -> None:
+        """Raise the XIDs of faults that came since the last call."""
+        heard, self._heard = self._heard, self._now()
+        for gpu in self._gpus:
+            for code in gpu.faults.xids(heard, self._heard) if gpu.faults else ():
+                self.raise_xid(gpu.index, code)

@@ -13,6 +13,7 @@ from agent.errors import DeviceLost
 from agent.system.nvml import waves
 from agent.system.nvml.ask import Asker, Progress
 from agent.system.nvml.device import Identity, Notes, ProcessUse
+from agent.system.nvml.fake_faults import HEALTHY, Condition, Faults
 from agent.system.nvml.fake_load import Load
 
 T = TypeVar("T")
@@ -136,14 +137,19 @@ class SimulatedGpu:
     processes: Sequence[ProcessUse] = ()
     load: Load | None = None
     """What runs on it, in place of the waves."""
+    faults: Faults | None = None
     lost: bool = False
     failing: set[str] = field(default_factory=set)
 
     def check(self) -> None:
         """Raise DeviceLost when it is lost."""
-        if self.lost:
+        if self.lost or self.condition(self.now()).lost:
             message = f"GPU {self.index} is lost"
             raise DeviceLost(message)
+
+    def condition(self, t: float) -> Condition:
+        """What is wrong with it then."""
+        return self.faults.at(t) if self.faults else HEALTHY
 
     def identity(self) -> Identity:
         """Who it is."""
@@ -210,14 +216,15 @@ class SimulatedGpu:
         """GPU temperature, °C; under a load it follows power."""
         if self.load is None:
             return waves.temperature(self.index, t)
-        return _AMBIENT + _DEGREES_PER_WATT * self._mean_power(self.load, t, _WARMING_SECONDS)
+        from_power = _DEGREES_PER_WATT * self._mean_power(self.load, t, _WARMING_SECONDS)
+        return _AMBIENT + from_power + self.condition(t).warmer
 
     def sm_clock(self, t: float) -> int:
-        """SM clock, MHz; under a load lower as power comes near its limit."""
+        """SM clock, MHz; under a load lower as power comes near its limit, or as a fault holds it down."""
         if self.load is None:
             return waves.sm_clock(self.index, t, self.board.model)
         near = (self.power(t) / self.board.model.limit_watts - _SLOWER_FROM) / (1.0 - _SLOWER_FROM)
-        return self.board.model.sm_mhz - floor(_SLOWER_MHZ * max(0.0, near))
+        return floor((self.board.model.sm_mhz - floor(_SLOWER_MHZ * max(0.0, near))) * self.condition(t).clock)
 
     def active_seconds(self, t: float) -> dict[int, float]:
         """Seconds by which each GPM activity metric grew until then; nothing where waves show it."""

@@ -11,6 +11,7 @@ from agent.system.nvml import waves
 from agent.system.nvml.ask import NOT_SUPPORTED, Progress
 from agent.system.nvml.device import Notes
 from agent.system.nvml.fake_board import MILLI, SimulatedGpu
+from agent.system.nvml.fake_faults import Condition
 from agent.system.nvml.fields import ALL_LINKS, SCOPE_MEMORY, SCOPE_MODULE, Field, bit_error_rate
 
 Answer = Callable[[SimulatedGpu, Field, float], float | None]
@@ -23,6 +24,20 @@ _C2C_LINKS, _C2C_MBPS = 10, 44_712
 _PACKET_BYTES = 256
 _RAW = 1.1
 """Raw bytes of a link by its data bytes."""
+_INACTIVE, _ACTIVE = 0, 1
+_REASONS: Final = {
+    nvml.THROTTLE_POWER_CAP.id: "power_cap",
+    nvml.THROTTLE_SYNC_BOOST.id: "sync_boost",
+    nvml.THROTTLE_BOARD_LIMIT.id: "board_limit",
+    nvml.THROTTLE_LOW_UTILIZATION.id: "low_utilization",
+    nvml.THROTTLE_RELIABILITY.id: "reliability",
+    nvml.THROTTLE_BASE_CLOCKS.id: "base_clocks",
+    nvml.THROTTLE_SW_THERMAL.id: "sw_thermal",
+    nvml.THROTTLE_HW_THERMAL.id: "hw_thermal",
+    nvml.THROTTLE_POWER_BRAKE.id: "power_brake",
+    nvml.THROTTLE_POWER_SMOOTHING.id: "power_smoothing",
+}
+"""Field id of a throttle counter -> the reason it counts."""
 
 
 def _constant(value: float) -> Answer:
@@ -54,8 +69,13 @@ def _limit(gpu: SimulatedGpu, field: Field, _t: float) -> float | None:
     return _watts(gpu, field, gpu.board.min_limit_watts if least else gpu.board.model.limit_watts)
 
 
+def _limit_set(gpu: SimulatedGpu, field: Field, t: float) -> float | None:
+    return _watts(gpu, field, gpu.condition(t).limit_watts or gpu.board.model.limit_watts)
+
+
 def _throttled(gpu: SimulatedGpu, field: Field, t: float) -> float:
-    return floor(waves.throttle_seconds(field.id, gpu.index, t) * _NANO)
+    by_fault = gpu.condition(t).throttled.get(_REASONS[field.id], 0.0)
+    return floor((waves.throttle_seconds(field.id, gpu.index, t) + by_fault) * _NANO)
 
 
 def _margin(value: float, *, memory: bool = False) -> Answer:
@@ -70,8 +90,8 @@ def _pcie_bytes(side: int, gpu: SimulatedGpu, _field: Field, t: float) -> float:
     return floor(gpu.pcie_bytes(t)[side])
 
 
-def _remapped(gpu: SimulatedGpu, _field: Field, _t: float) -> float | None:
-    return None if gpu.mig else 0
+def _remap(value: Callable[[Condition], float]) -> Answer:
+    return lambda gpu, _field, t: None if gpu.mig else value(gpu.condition(t))
 
 
 def _over_links(of_link: Callable[[SimulatedGpu, int, float], float], unit: float = 1.0) -> Answer:
@@ -93,8 +113,9 @@ def _raw_bytes(side: int, gpu: SimulatedGpu, link: int, t: float) -> float:
     return _RAW * gpu.nvlink_bytes(link, t)[side]
 
 
-def _errors(kind: int, gpu: SimulatedGpu, link: int, _t: float) -> float:
-    return waves.nvlink_errors(gpu.index, link)[kind]
+def _errors(kind: int, gpu: SimulatedGpu, link: int, t: float) -> float:
+    condition = gpu.condition(t)
+    return waves.nvlink_errors(gpu.index, link)[kind] + (condition.link_errors if link in condition.links_bad else 0)
 
 
 def _until_hopper(kind: int) -> Answer:
@@ -104,6 +125,12 @@ def _until_hopper(kind: int) -> Answer:
 
 def _of_link(value: Callable[[SimulatedGpu], float]) -> Answer:
     return lambda gpu, field, _t: value(gpu) if field.scope < gpu.links else None
+
+
+def _link_state(gpu: SimulatedGpu, field: Field, t: float) -> float | None:
+    if field.scope >= gpu.links:
+        return None
+    return _INACTIVE if field.scope in gpu.condition(t).links_down else _ACTIVE
 
 
 def _nvlink5(of_link: Callable[[SimulatedGpu, int, float], float]) -> Answer:
@@ -127,8 +154,8 @@ def _c2c(value: float) -> Answer:
 
 
 _ANSWERS: Final[dict[Field, Answer]] = {
-    nvml.ECC_CORRECTED_AGGREGATE: lambda gpu, _field, _t: gpu.index,
-    nvml.ECC_UNCORRECTED_AGGREGATE: _constant(0),
+    nvml.ECC_CORRECTED_AGGREGATE: lambda gpu, _field, t: gpu.index + gpu.condition(t).corrected,
+    nvml.ECC_UNCORRECTED_AGGREGATE: lambda gpu, _field, t: gpu.condition(t).uncorrected,
     **dict.fromkeys(
         (
             nvml.THROTTLE_POWER_CAP,
@@ -156,11 +183,11 @@ _ANSWERS: Final[dict[Field, Answer]] = {
     nvml.POWER_MIN_LIMIT: _limit,
     nvml.POWER_MAX_LIMIT: _limit,
     nvml.POWER_DEFAULT_LIMIT: _limit,
-    nvml.POWER_ENFORCED_LIMIT: _limit,
-    nvml.POWER_REQUESTED_LIMIT: _limit,
-    nvml.PCIE_REPLAYS: lambda gpu, _field, _t: gpu.index,
+    nvml.POWER_ENFORCED_LIMIT: _limit_set,
+    nvml.POWER_REQUESTED_LIMIT: _limit_set,
+    nvml.PCIE_REPLAYS: lambda gpu, _field, t: gpu.index + gpu.condition(t).pcie_errors,
     nvml.PCIE_RECOVERIES: lambda gpu, _field, _t: 2 + gpu.index,
-    nvml.PCIE_CORRECTABLE: lambda gpu, _field, _t: 3 * gpu.index,
+    nvml.PCIE_CORRECTABLE: lambda gpu, _field, t: 3 * gpu.index + gpu.condition(t).pcie_errors,
     **dict.fromkeys(
         (
             nvml.PCIE_REPLAY_ROLLOVERS,
@@ -180,17 +207,13 @@ _ANSWERS: Final[dict[Field, Answer]] = {
     nvml.PCIE_TX_BYTES: partial(_pcie_bytes, 0),
     nvml.PCIE_RX_BYTES: partial(_pcie_bytes, 1),
     **dict.fromkeys(
-        (
-            nvml.REMAPPED_CORRECTED,
-            nvml.REMAPPED_UNCORRECTED,
-            nvml.REMAP_PENDING,
-            nvml.REMAP_FAILURE,
-            nvml.REMAPPED_CORRECTED_INACTIVE,
-            nvml.REMAPPED_UNCORRECTED_INACTIVE,
-        ),
-        _remapped,
+        (nvml.REMAPPED_CORRECTED, nvml.REMAPPED_CORRECTED_INACTIVE, nvml.REMAPPED_UNCORRECTED_INACTIVE),
+        _remap(lambda _condition: 0),
     ),
-    nvml.RECOVERY_ACTION: _constant(0),
+    nvml.REMAPPED_UNCORRECTED: _remap(lambda condition: condition.remapped),
+    nvml.REMAP_PENDING: _remap(lambda condition: condition.remap_pending),
+    nvml.REMAP_FAILURE: _remap(lambda condition: condition.remap_failed),
+    nvml.RECOVERY_ACTION: lambda gpu, _field, t: gpu.condition(t).action,
     nvml.NVLINK_COUNT: lambda gpu, _field, _t: gpu.links or None,
     nvml.NVLINK_TX: _over_links(partial(_bytes, 0), _KIBI),
     nvml.NVLINK_RX: _over_links(partial(_bytes, 1), _KIBI),
@@ -200,7 +223,7 @@ _ANSWERS: Final[dict[Field, Answer]] = {
     nvml.NVLINK_RECOVERY: _until_hopper(1),
     nvml.NVLINK_CRC: _until_hopper(2),
     nvml.NVLINK_SPEED: _of_link(lambda gpu: gpu.board.model.link_mbps),
-    nvml.NVLINK_STATE: _of_link(lambda _gpu: 1),
+    nvml.NVLINK_STATE: _link_state,
     nvml.NVLINK_VERSION: _of_link(lambda gpu: gpu.board.link_version),
     nvml.NVLINK5_TX_PACKETS: _nvlink5(lambda gpu, link, t: _bytes(0, gpu, link, t) // _PACKET_BYTES),
     nvml.NVLINK5_TX_BYTES: _nvlink5(partial(_bytes, 0)),

@@ -116,9 +116,7 @@ class FakeDevice:
 
     def throttle_reasons(self) -> Mapping[str, bool] | None:
         """See Device."""
-        return self._ask(
-            "nvmlDeviceGetCurrentClocksEventReasons", lambda _: dict.fromkeys(THROTTLE_REASONS.values(), False)
-        )
+        return self._ask("nvmlDeviceGetCurrentClocksEventReasons", self._reasons)
 
     def temperature(self) -> float | None:
         """See Device."""
@@ -159,18 +157,21 @@ class FakeDevice:
         return PcieLink(
             self._ask("nvmlDeviceGetCurrPcieLinkGeneration", lambda _: generation),
             self._ask("nvmlDeviceGetMaxPcieLinkGeneration", lambda _: generation),
-            self._ask("nvmlDeviceGetCurrPcieLinkWidth", lambda _: 16),
+            self._ask("nvmlDeviceGetCurrPcieLinkWidth", lambda t: self._gpu.condition(t).lanes),
             self._ask("nvmlDeviceGetMaxPcieLinkWidth", lambda _: 16),
         )
 
     def ecc_errors(self, severity: EccSeverity, lifetime: EccLifetime, location: EccLocation) -> int | None:
         """See Device. A board has an old history of corrected errors: as many as its index."""
         old = (severity, lifetime, location) == ("corrected", "aggregate", "dram")
-        return self._ask(
-            f"nvmlDeviceGetMemoryErrorCounter {severity} {lifetime} {location}",
-            lambda _: self._gpu.index if old else 0,
-            has=location in ("dram", "sram"),
-        )
+
+        def count(t: float) -> int:
+            new = self._gpu.condition(t)
+            fresh = new.corrected if severity == "corrected" else new.uncorrected
+            return (self._gpu.index if old else 0) + (fresh if location == "dram" else 0)
+
+        reading = f"nvmlDeviceGetMemoryErrorCounter {severity} {lifetime} {location}"
+        return self._ask(reading, count, has=location in ("dram", "sram"))
 
     def sram_threshold_exceeded(self) -> bool | None:
         """See Device. The simulated process is not root."""
@@ -188,12 +189,13 @@ class FakeDevice:
         """See Device. A rack has a cluster and a clique; the switches of one baseboard have neither."""
         rack = self._board.since("blackwell")
         cluster, clique = (_RACK, 1) if rack else (_NO_CLUSTER, 0)
-        problems = fabric_problems(_RACK_HEALTHY if rack else _BASEBOARD_HEALTHY)
-        return self._ask(
-            "nvmlDeviceGetGpuFabricInfoV",
-            lambda _: FabricState(cluster, clique, "completed", 0, problems),
-            has=self._board.since("hopper"),
-        )
+        healthy = fabric_problems(_RACK_HEALTHY if rack else _BASEBOARD_HEALTHY)
+
+        def state(t: float) -> FabricState:
+            problems = healthy | dict.fromkeys(self._gpu.condition(t).fabric, True)
+            return FabricState(cluster, clique, "completed", 0, problems)
+
+        return self._ask("nvmlDeviceGetGpuFabricInfoV", state, has=self._board.since("hopper"))
 
     def platform(self) -> PlatformInfo | None:
         """See Device. Modules do not count in PCI order."""
@@ -229,6 +231,10 @@ class FakeDevice:
         for instance in self._mig:
             self.notes.failures += instance.notes.take_failures()
         return self._mig if limit else []
+
+    def _reasons(self, t: float) -> dict[str, bool]:
+        active = self._gpu.condition(t).reasons
+        return {reason: reason in active for reason in THROTTLE_REASONS.values()}
 
     def _utilization(self, t: float) -> Utilization:
         return Utilization(self._gpu.utilization(t) / _PERCENT, self._gpu.memory_utilization(t) / _PERCENT)
