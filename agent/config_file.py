@@ -194,8 +194,8 @@ def _from_text(key: str, text: str) -> object:
     if last == "headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
     # More digits than that are no size of a queue, and int() refuses thousands of them without naming the key.
-    limits = (f"requests.{one}" for one in _LIMITS)
-    whole = key in ("exporters.otlp.queue", "owners.max", "collectors.switches.max_series", *limits)
+    limits = ("exporters.otlp.queue", "collectors.switches.max_series", "owners.max")
+    whole = key in (*limits, *(f"requests.{one}" for one in _LIMITS))
     return int(text) if whole and re.fullmatch(r"[0-9]{1,9}", lowered) else text
 
 
@@ -240,14 +240,6 @@ def _node(config: Config) -> Iterator[str]:
             yield f"collectors.{field.name}.interval: {settings.interval:g}s is too short; at least {_NODE_LEAST:g}s"
 
 
-def _owners(config: Config) -> Iterator[str]:
-    for label in config.owners.labels:
-        if label not in OWNER_LABELS:
-            yield f"owners.labels: `{_line(label)}` is no attribute of owners{_suggest(label, OWNER_LABELS)}"
-    if not 1 <= config.owners.max <= _MOST_NAMES:
-        yield f"owners.max: must be from 1 to {_MOST_NAMES}"
-
-
 def _switches(config: Config) -> Iterator[str]:
     names = [page.name for page in config.switches]
     if len(names) != len(set(names)):
@@ -257,6 +249,14 @@ def _switches(config: Config) -> Iterator[str]:
             yield f"switches[{number}].interval: {page.interval:g}s is too short; at least 1s"
     if not 1 <= config.collectors.switches.max_series <= _MOST_SERIES:
         yield f"collectors.switches.max_series: must be from 1 to {_MOST_SERIES}"
+
+
+def _owners(config: Config) -> Iterator[str]:
+    for label in config.owners.labels:
+        if label not in OWNER_LABELS:
+            yield f"owners.labels: `{_line(label)}` is no attribute of owners{_suggest(label, OWNER_LABELS)}"
+    if not 1 <= config.owners.max <= _MOST_NAMES:
+        yield f"owners.max: must be from 1 to {_MOST_NAMES}"
 
 
 def _files(config: Config) -> Iterator[str]:

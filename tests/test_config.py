@@ -326,18 +326,6 @@ def test_names_and_tenants_are_bounded_and_can_be_set() -> None:
         load(None, {}, ["requests.max_models=0"])
 
 
-def test_labels_of_owners_are_attributes_that_owners_have(tmp_path: Path) -> None:
-    assert tuple(attribute.name for attribute in attributes_of(Owner)) == OWNER_LABELS
-    assert written(tmp_path, "owners: { labels: [slurm.job.id], max: 5 }").owners.labels == ("slurm.job.id",)
-    assert "owners.labels: `k8s.pod` is no attribute of owners; did you mean `k8s.pod." in mistake(
-        tmp_path, "owners: { labels: [k8s.pod] }"
-    )
-    assert "owners.max" in mistake(tmp_path, "owners: { max: 0 }")
-    given = load(None, {"JOULESPAN_OWNERS_MAX": "7"}, ["owners.labels=slurm.job.id, process.owner"]).owners
-    assert (given.max, given.labels) == (7, ("slurm.job.id", "process.owner"))
-    assert load(None, {}, ["owners.labels="]).owners.labels == ()
-
-
 def test_pages_that_tell_of_switches_are_named_and_of_a_kind_that_is_known(tmp_path: Path) -> None:
     page = "{ name: rack, metrics_url: http://10.0.7.2:9352/xcset/nvlink_domain_telemetry, kind: nvlink }"
     (found,) = written(tmp_path, f"switches: [{page}]").switches
@@ -351,3 +339,15 @@ def test_pages_that_tell_of_switches_are_named_and_of_a_kind_that_is_known(tmp_p
     assert "max_series" in mistake(tmp_path, "collectors: { switches: { max_series: 0 } }")
     flagged = load(None, {"JOULESPAN_COLLECTORS_SWITCHES_MAX_SERIES": "5000"}, ["collectors.lldp.command=lldpctl,-f"])
     assert (flagged.collectors.switches.max_series, flagged.collectors.lldp.command) == (5000, ("lldpctl", "-f"))
+
+
+def test_labels_of_owners_are_attributes_that_owners_have(tmp_path: Path) -> None:
+    assert tuple(attribute.name for attribute in attributes_of(Owner)) == OWNER_LABELS
+    assert written(tmp_path, "owners: { labels: [slurm.job.id], max: 5 }").owners.labels == ("slurm.job.id",)
+    assert "owners.labels: `k8s.pod` is no attribute of owners; did you mean `k8s.pod." in mistake(
+        tmp_path, "owners: { labels: [k8s.pod] }"
+    )
+    assert "owners.max" in mistake(tmp_path, "owners: { max: 0 }")
+    given = load(None, {"JOULESPAN_OWNERS_MAX": "7"}, ["owners.labels=slurm.job.id, process.owner"]).owners
+    assert (given.max, given.labels) == (7, ("slurm.job.id", "process.owner"))
+    assert load(None, {}, ["owners.labels="]).owners.labels == ()

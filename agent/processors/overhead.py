@@ -72,8 +72,8 @@ def _divided(samples: Iterable[Sample]) -> dict[_Key, float]:
     found: dict[_Key, float] = {}
     for (metric, entity), value in samples:
         if metric is catalogue.ENERGY_ATTRIBUTED:
-            engine, model, tenant, phase, whose = entity
-            found[phase, RequestClass(engine, model, tenant, whose)] = value
+            engine, model, tenant, phase, owner = entity
+            found[phase, RequestClass(engine, model, tenant, owner)] = value
         elif metric is catalogue.ENERGY_IDLE:
             found[entity, IDLE] = value
         elif metric is catalogue.ENERGY_UNATTRIBUTED:
