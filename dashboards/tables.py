@@ -120,9 +120,9 @@ def matrix(title: str, about: Metric[Any], expr: Expr, rows: str, columns: str, 
 
 
 def _column(column: Column) -> dict[str, Any]:
-    """Write how a column looks; a value that is not set is left to the table."""
+    """Write how a column looks; a value that is not set is left to the table, but for what an empty cell says."""
     found = {key: value for key, value in look_json(column.look).items() if value not in (None, [])}
-    return override("name", column.title, custom__cellOptions=_CELL[column.cell], **found)
+    return override("name", column.title, custom__cellOptions=_CELL[column.cell], noValue="–", **found)  # noqa: RUF001 - as Grafana writes it
 
 
 def _keys(keys: Mapping[str, Key]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from agent.commands.switch_tables import switch_tables
 from agent.config import OWNER_LABELS
 from agent.errors import ConfigError
 from agent.metric import Histogram, Metric
-from agent.promql import Scope
+from agent.promql import Regex, Scope
 from alerts.thresholds import Thresholds, thresholds
 
 
@@ -86,7 +86,7 @@ def _scope(selectors: Sequence[str]) -> Scope:
         label, equals, value = selector.partition("=")
         if not equals:
             raise ConfigError(f"--selector {selector}: write LABEL=VALUE")
-        labels[label] = value
+        labels[label] = Regex(value[1:]) if value.startswith("~") else value
     return Scope(labels)
 
 

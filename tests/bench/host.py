@@ -26,8 +26,9 @@ def costs() -> str:
         root = _tree(Path(folder) / "node")
         rows = [_cost(collector, root) for collector in _COLLECTORS]
     total = sum(share for *_, share in rows)
+    what = f"Collectors of the host, {_CPUS} CPUs, {_DISKS} disks, two sockets with RAPL"
     lines = [
-        f"Collectors of the host, {_CPUS} CPUs, {_DISKS} disks, two sockets with RAPL:",
+        f"{what}: {sum(row[1] for row in rows)} series and {total:.3%} of a core.",
         "",
         "| collector | series | CPU time of a run | interval | of a core |",
         "|---|---|---|---|---|",
@@ -35,7 +36,6 @@ def costs() -> str:
             f"| {name} | {series} | {us:.0f} µs | {every:g} s | {share:.3%} |"
             for name, series, us, every, share in rows
         ),
-        f"| all | {sum(row[1] for row in rows)} | | | {total:.3%} |",
     ]
     return "\n".join(lines)
 
