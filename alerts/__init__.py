@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.promql import Scope
-from alerts import agent, energy, gpu, inference, links, rack
+from alerts import agent, energy, gpu, host, inference, links, network, rack
 from alerts.grafana_rules import grafana
 from alerts.page import page
 from alerts.recording import RECORDS
@@ -17,9 +17,11 @@ RUNBOOKS = "alerts/runbooks"
 ALERTS = {
     "gpu": gpu.gpu,
     "links": links.links,
+    "network": network.network,
     "inference": inference.inference,
     "energy": energy.energy,
     "rack": rack.rack,
+    "host": host.host,
     "agent": agent.agent,
 }
 

@@ -26,7 +26,12 @@ from alerts.thresholds import Thresholds
 
 def links(scope: Scope, limits: Thresholds) -> tuple[Alert, ...]:
     """List them."""
-    return (*_nvlink(scope, limits), *_fabric(scope), *_c2c(scope, limits), *_pcie(scope, limits))
+    return (
+        *_nvlink(scope, limits),
+        *_fabric(scope),
+        *_c2c(scope, limits),
+        *_pcie(scope, limits),
+    )
 
 
 def _nvlink(scope: Scope, limits: Thresholds) -> tuple[Alert, ...]:

@@ -7,14 +7,17 @@ one, so that what several clusters share by name stays apart; a `cluster` level 
 
 from typing import Any, NamedTuple
 
+from agent.catalogue.cpu_power import NODE_ENERGY
 from agent.catalogue.energy import ENERGY_ATTRIBUTED, ENERGY_IDLE, ENERGY_MEASURED, ENERGY_UNATTRIBUTED
 from agent.catalogue.engine import TOKENS
 from agent.catalogue.gpu import GPU_UTILIZATION, POWER
 from agent.catalogue.health import NODE_GPUS
 from agent.catalogue.links import GPU_NVLINK_IO
+from agent.catalogue.nic import NETWORK_IO
 from agent.catalogue.own import BUILD_INFO
 from agent.catalogue.rack import EXPECTED as RACK_EXPECTED
 from agent.catalogue.rack import GPUS as RACK_GPUS
+from agent.catalogue.rdma import RDMA_IO
 from agent.catalogue.requests import (
     ENGINE_GPU,
     REQUEST_FINISHED,
@@ -210,7 +213,44 @@ def agent(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
     )
 
 
-RECORDS = {"gpu": gpu, "links": links, "inference": inference, "energy": energy, "rack": rack, "agent": agent}
+def network(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
+    """What nodes send and receive."""
+    by = (*NODE, "network.io.direction")
+    return (
+        Rule(
+            "instance:hw_network_io:rate5m",
+            scope.rate(NETWORK_IO, None, _WINDOW).sum(*by),
+            "Bytes a second of a node's interfaces, by direction, RDMA left out.",
+        ),
+        Rule(
+            "instance:joulespan_rdma_io:rate5m",
+            scope.rate(RDMA_IO, None, _WINDOW).sum(*by),
+            "Bytes a second of a node's RDMA ports, by direction.",
+        ),
+    )
+
+
+def host(scope: Scope, _limits: Thresholds) -> tuple[Rule, ...]:
+    """Power of nodes, as far as it is measured."""
+    return (
+        Rule(
+            "instance:joulespan_node_energy:rate5m",
+            scope.rate(NODE_ENERGY, None, _WINDOW).sum(*NODE),
+            "Power of a node, of all its parts that are measured.",
+        ),
+    )
+
+
+RECORDS = {
+    "gpu": gpu,
+    "links": links,
+    "network": network,
+    "inference": inference,
+    "energy": energy,
+    "rack": rack,
+    "host": host,
+    "agent": agent,
+}
 """The rules of each subject."""
 
 

@@ -61,6 +61,23 @@ PCIE_UTILIZATION = Limit("pcie.utilization", 0.5, Unit.RATIO, "Utilization that 
 PCIE_REPLAY_RATE = Limit("pcie.replays.rate", 0.1, Unit.ERRORS, "PCIe packets a second that were sent again.")
 C2C_ERROR_RATE = Limit("c2c.errors.rate", 0.1, Unit.ERRORS, "CRC errors of a C2C link a second.")
 
+NETWORK_REMEMBERED = Period("network.remembered", "1d", "How long a port or interface that went down is missed.")
+CARRIER = Limit("network.carrier_changes", 4, Unit.EVENTS, "Changes of an interface's carrier in an hour.")
+NIC_ERROR_RATE = Limit("network.errors.rate", 0.1, Unit.ERRORS, "Errors of an interface a second.")
+DISCARD_RATE = Limit("network.discards.rate", 1, Unit.PACKETS, "Packets a second that an interface or port discards.")
+PAUSED_SHARE = Limit("network.paused.share", 0.1, Unit.RATIO, "Share of time that the network pauses an interface.")
+STORM_RECENT = Period("network.storm.recent", "15m", "How long a pause storm is told of.")
+MARKED_SHARE = Limit("rdma.marked.share", 0.05, Unit.RATIO, "Share of RDMA packets that were marked as congested.")
+RETRANSMIT_RATE = Limit("rdma.retransmits.rate", 1, Unit.EVENTS, "Signs of loss of an RDMA port a second.")
+LINK_DOWNS = Limit("rdma.link_downs", 3, Unit.EVENTS, "Losses or recoveries of an RDMA link in an hour.")
+SWITCH_SILENCE = Limit("switch.silence", 300, Unit.SECONDS, "Time since a switch was heard of.")
+
+MEMORY_PRESSURE = Limit("host.memory.pressure", 0.1, Unit.RATIO, "Share of time that everything waits for memory.")
+CPU_PRESSURE = Limit("host.cpu.pressure", 0.8, Unit.RATIO, "Share of time that some task waits for a CPU.")
+FILESYSTEM_FREE = Limit("host.filesystem.free", 0.05, Unit.RATIO, "Share of a file system that is free.")
+TCP_RETRANSMITS = Limit("host.tcp.retransmits", 0.02, Unit.RATIO, "Share of TCP segments that are sent again.")
+LISTEN_OVERFLOWS = Limit("host.listen.overflows", 10, Unit.EVENTS, "Connections that found a full queue in 15 minutes.")
+
 FIRST_TOKEN = Limit(
     "slo.time_to_first_token.limit", 2.5, Unit.SECONDS, "Time to first token that is in time. A bucket must end at it."
 )

@@ -253,7 +253,7 @@ def _bill(scope: Scope) -> Line:
 def _requests(scope: Scope) -> Line:
     return line(
         8,
-        heatmap("Energy of requests", energy.REQUEST_ENERGY, scope, empty=_NO_SPANS),
+        heatmap("Energy of requests, distribution", energy.REQUEST_ENERGY, scope, empty=_NO_SPANS),
         graph(
             "Energy of requests",
             energy.REQUEST_ENERGY,

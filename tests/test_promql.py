@@ -263,7 +263,7 @@ def test_what_is_stored_can_be_looked_at_over_a_window_and_as_it_was() -> None:
 def test_a_graph_keeps_the_series_that_lead_at_its_end() -> None:
     power = of(POWER).sum("instance")
     assert str(power.leaders(3, "instance")) == (
-        f"{power} and on (instance) topk(3, last_over_time(({power})[5m:] @ end()))"
+        f"{power} and on (instance) topk(3, last_over_time({power}[5m:] @ end()))"
     )
 
 

@@ -11,6 +11,7 @@ import yaml
 import alerts
 import dashboards
 from agent.catalogue import SECTIONS, metrics
+from agent.commands.dcgm_table import dcgm_table
 from agent.commands.engine_tables import engine_tables
 from agent.commands.switch_tables import switch_tables
 from agent.errors import ConfigError
@@ -57,6 +58,7 @@ def files(rules: alerts.Options | None = None) -> Mapping[str, str]:
         "docs/metrics.md": metrics_page(),
         "docs/engine-metrics.md": engine_tables(),
         "docs/switch-metrics.md": switch_tables(),
+        "docs/dcgm-names.md": dcgm_table(),
     }
     return {**pages, **alerts.documents(rules), **dashboards.documents(rules.scope, dcgm=True)}
 

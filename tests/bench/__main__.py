@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import fields, ledger, load, micro, network, report, scrapes
+from tests.bench import fields, host, ledger, load, micro, network, report, scrapes
 from tests.bench.contestants import CONTESTANTS, Contestant, Failed
 from tests.bench.rounds import Round, measure
 from tests.mock_nvml.build import BuildError, build
@@ -128,6 +128,7 @@ def _compared(plain: report.Rounds, slow: report.Rounds) -> Iterator[str]:
 def _micro(mock: MockNvml) -> Iterator[str]:
     yield report.micro("writing the text of a scrape", micro.writers())
     yield report.micro("reading an engine's page of metrics", micro.parsers())
+    yield host.costs()
     try:
         yield report.micro("reading the fields of a GPU", fields.readings(mock))
     except subprocess.SubprocessError as error:

@@ -16,7 +16,7 @@ EXPOSURE = 25
 pytestmark = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 
 
-@pytest.fixture(params=["", "kernel-log.conf", "sockets.conf"])
+@pytest.fixture(params=["", *sorted(path.stem for path in (UNITS / "joulespan.service.d").glob("*.example"))])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The unit with a program that exists, alone and with each of its example drop-ins."""
     place = tmp_path / "joulespan.service"
