@@ -120,7 +120,7 @@ def matrix(title: str, about: Metric[Any], expr: Expr, rows: str, columns: str, 
 
 
 def _column(column: Column) -> dict[str, Any]:
-    """Write how a column looks; a value that is not set is left to the table."""
+    """Write how a column looks; a value that is not set is left to the table, but for what an empty cell says."""
     found = {key: value for key, value in look_json(column.look).items() if value not in (None, [])}
     # Else Grafana writes into an empty cell why the whole table may be empty.
     return override("name", column.title, custom__cellOptions=_CELL[column.cell], noValue="-", **found)

@@ -104,5 +104,9 @@ def _values(variable: Mapping[str, Any], prometheus: Prometheus, found: Mapping[
 
 def interpolated(text: str, values: Mapping[str, str]) -> str:
     """Fill in variables. Raises KeyError for one that there is not."""
-    known = {**_BUILT_IN, **values}
-    return re.sub(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))", lambda found: known[found[1] or found[2]], text)
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        return _BUILT_IN[name] if name in _BUILT_IN else values[name]
+
+    return re.sub(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))", value, text)
