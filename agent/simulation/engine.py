@@ -93,8 +93,8 @@ def serve(deployment: Deployment, started: int, provider: TracerProvider, alive:
     def now() -> float:
         return (clock.monotonic_ns() - started) / NS
 
-    page: WSGIServer | None = server.metrics.show(lambda: server.stopped(now()))
-    port = page.server_port
+    first = server.metrics.show(lambda: server.stopped(now()))
+    page: WSGIServer | None = first
     while alive():
         for finished in server.until(now()):
             emit(tracer, finished, clock.unix_ns(started))
@@ -105,7 +105,7 @@ def serve(deployment: Deployment, started: int, provider: TracerProvider, alive:
             page = None
         elif there and not page:
             server.begin_again(now())
-            page = server.metrics.show(lambda: server.stopped(now()), port)
+            page = server.metrics.show(lambda: server.stopped(now()), first.server_port)
         time.sleep(_TICK)
 
 
