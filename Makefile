@@ -1,10 +1,12 @@
 # joulespan. `make run` and `make test` do all their own set-up.
 PYTHON ?= python3
+PREFIX ?= /opt/joulespan
+UNITS ?= /etc/systemd/system
 VENV := .venv
 BIN := $(VENV)/bin
 MOCK := build/mock_nvml/libnvidia-ml.so.1
 
-.PHONY: run test test-engines laws check generate bench accuracy screenshots hardware clean install-tools
+.PHONY: run test test-engines laws check generate bench accuracy screenshots hardware clean install-tools manifests pipe install uninstall debian
 
 run: $(VENV)/.run
 	@sh scripts/run.sh $(BIN)
@@ -45,8 +47,13 @@ hardware: $(VENV)/.dev
 bench: $(VENV)/.dev $(MOCK)
 	$(BIN)/python -m tests.bench --markdown docs/performance.md
 
+# Without Helm the tests of the chart are skipped, visibly.
 install-tools:
 	@sh scripts/tools.sh $(BIN)/python
+	-@sh scripts/kubernetes.sh $(BIN)/python build/tools
+
+manifests: $(VENV)/.dev install-tools
+	sh scripts/manifests.sh build/tools/helm4 >build/joulespan.yaml && mv build/joulespan.yaml deploy/kubernetes/
 
 $(MOCK): $(VENV)/.dev $(wildcard tests/mock_nvml/*.c tests/mock_nvml/*.h)
 	$(BIN)/python -m tests.mock_nvml.build
@@ -58,6 +65,23 @@ $(VENV)/.run: requirements.txt pyproject.toml
 $(VENV)/.dev: requirements.txt requirements-dev.txt pyproject.toml
 	@sh scripts/venv.sh $(PYTHON) $(VENV) requirements-dev.txt
 	@touch $(VENV)/.run $@
+
+# Agent, Prometheus with the rules, Alertmanager, a webhook and a back end for spans, on simulated GPUs that go wrong.
+pipe: $(VENV)/.dev install-tools
+	$(BIN)/python -m tests.pipe
+
+# As a service of systemd: PREFIX is where it runs, DESTDIR a root to be packed. What the administrator wrote stays.
+install:
+	sh scripts/install.sh $(PYTHON) $(PREFIX) $(DESTDIR)
+	sh scripts/install_unit.sh $(PREFIX) $(UNITS) $(DESTDIR)
+
+# /etc/joulespan, /etc/default/joulespan and the state in /var/lib/private/joulespan stay.
+uninstall:
+	-[ -n "$(DESTDIR)" ] || systemctl disable --now joulespan.service
+	rm -rf $(DESTDIR)$(PREFIX) $(DESTDIR)$(UNITS)/joulespan.service $(DESTDIR)/usr/local/bin/joulespan
+
+debian:
+	sh deploy/debian/build.sh /usr/bin/python3 dist
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,6 +14,13 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:\[\]]+):(?P<po
 _SHIFTS = {"KiB": 10, "MiB": 20, "GiB": 30}
 _PAGE = re.compile(r"[!-~]{1,2048}")
 _SIZE = re.compile(r"([0-9]{1,6}) ?(KiB|MiB|GiB)")
+OWNER_LABELS = (
+    "k8s.namespace.name", "k8s.pod.name", "k8s.pod.uid", "k8s.container.name", "k8s.node.name", "k8s.deployment.name",
+    "k8s.statefulset.name", "k8s.job.name", "k8s.cronjob.name", "k8s.leaderworkerset.name", "k8s.resourceclaim.name",
+    "container.id", "container.name", "slurm.job.id", "slurm.step.id", "slurm.job.user", "slurm.job.account",
+    "slurm.job.partition", "systemd.unit.name", "process.owner",
+)  # fmt: skip
+"""Attributes of owners that requests can have; see agent.owner_entities."""
 
 
 class Duration(float):
@@ -221,6 +228,26 @@ class PowerCollector(NodeSettings, frozen=True, kw_only=True):
     """Power meters of CPUs, memory and modules. Patterns are of what meters call themselves."""
 
 
+class OwnersCollector(NodeSettings, frozen=True, kw_only=True):
+    """Whose the GPUs are. Patterns are of owners, as in `k8s/*` and `systemd/vllm*`.
+
+    `kubelet_socket` and `logs` are where the kubelet has its socket and the logs of pods; `job_map` is the folder of a
+    batch system's prolog. `environment` lets the environment of processes that hold GPUs be read for a few variables.
+    """
+
+    interval: Duration = Duration(10)
+    exclude: tuple[str, ...] = (
+        "systemd/nvidia-*",
+        "systemd/gdm*",
+        "systemd/display-manager*",
+        "k8s/*/*-mps-control-daemon-*",
+    )
+    kubelet_socket: str = "/var/lib/kubelet/pod-resources/kubelet.sock"
+    logs: str = "/var/log"
+    job_map: str = ""
+    environment: bool = True
+
+
 class EngineCollectors(Section, frozen=True, kw_only=True):
     """How engines are found, and how often their own metrics are scraped.
 
@@ -266,6 +293,7 @@ class Collectors(Section, frozen=True, kw_only=True):
     ethtool: EthtoolCollector = msgspec.field(default_factory=EthtoolCollector)
     rdma: RdmaCollector = msgspec.field(default_factory=RdmaCollector)
     affinity: AffinityCollector = msgspec.field(default_factory=AffinityCollector)
+    owners: OwnersCollector = msgspec.field(default_factory=OwnersCollector)
     host: HostCollector = msgspec.field(default_factory=HostCollector)
     temperatures: TemperatureCollector = msgspec.field(default_factory=TemperatureCollector)
     tcp: TcpCollector = msgspec.field(default_factory=TcpCollector)
@@ -316,6 +344,13 @@ class Requests(Section, frozen=True, kw_only=True):
     max_engines: int = 32
     max_models: int = 64
     max_tenants: int = 64
+
+
+class Owners(Section, frozen=True, kw_only=True):
+    """Which attributes of owners requests get, in metrics and on spans, and of how many owners at a time."""
+
+    labels: tuple[str, ...] = ("k8s.namespace.name", "k8s.pod.name", "slurm.job.id")
+    max: int = 64
 
 
 class Attribution(Section, frozen=True, kw_only=True):
@@ -381,5 +416,6 @@ class Config(Section, frozen=True, kw_only=True):
     engines: tuple[Engine, ...] = ()
     switches: tuple[SwitchPage, ...] = ()
     requests: Requests = msgspec.field(default_factory=Requests)
+    owners: Owners = msgspec.field(default_factory=Owners)
     attribution: Attribution = msgspec.field(default_factory=Attribution)
     exporters: Exporters = msgspec.field(default_factory=Exporters)

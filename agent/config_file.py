@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from agent.config import (
+    OWNER_LABELS,
     Address,
     Config,
     Duration,
@@ -188,12 +189,13 @@ def _from_text(key: str, text: str) -> object:
     if lowered in ("true", "false"):
         return lowered == "true"
     last = key.rpartition(".")[2]
-    if last in ("include", "exclude", "tenant_attributes", "command"):
+    if last in ("include", "exclude", "tenant_attributes", "command", "labels"):
         return [part.strip() for part in text.split(",") if part.strip()]
     if last == "headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
     # More digits than that are no size of a queue, and int() refuses thousands of them without naming the key.
-    whole = key in ("exporters.otlp.queue", "collectors.switches.max_series", *(f"requests.{one}" for one in _LIMITS))
+    limits = ("exporters.otlp.queue", "collectors.switches.max_series", "owners.max")
+    whole = key in (*limits, *(f"requests.{one}" for one in _LIMITS))
     return int(text) if whole and re.fullmatch(r"[0-9]{1,9}", lowered) else text
 
 
@@ -217,6 +219,7 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
     for limit in _LIMITS:
         if not 1 <= getattr(config.requests, limit) <= _MOST_NAMES:
             yield f"requests.{limit}: must be from 1 to {_MOST_NAMES}"
+    yield from _owners(config)
     for name, web in (("web", config.web), ("receivers.otlp.security", config.receivers.otlp.security)):
         if bool(web.certificate) != bool(web.key):
             yield f"{name}: certificate and key go together"
@@ -246,6 +249,14 @@ def _switches(config: Config) -> Iterator[str]:
             yield f"switches[{number}].interval: {page.interval:g}s is too short; at least 1s"
     if not 1 <= config.collectors.switches.max_series <= _MOST_SERIES:
         yield f"collectors.switches.max_series: must be from 1 to {_MOST_SERIES}"
+
+
+def _owners(config: Config) -> Iterator[str]:
+    for label in config.owners.labels:
+        if label not in OWNER_LABELS:
+            yield f"owners.labels: `{_line(label)}` is no attribute of owners{_suggest(label, OWNER_LABELS)}"
+    if not 1 <= config.owners.max <= _MOST_NAMES:
+        yield f"owners.max: must be from 1 to {_MOST_NAMES}"
 
 
 def _files(config: Config) -> Iterator[str]:

@@ -4,6 +4,7 @@
 from typing import Annotated, NamedTuple
 
 from agent.entity import Attr, hardware
+from agent.owner_entities import NOBODY, Owner
 
 
 class Agent(NamedTuple):
@@ -400,6 +401,7 @@ class RequestClass(NamedTuple):
     engine: Annotated[str, Attr("engine", "Name of the engine on this node")]
     model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")] = None
     tenant: Annotated[str | None, Attr("tenant", "Who asked")] = None
+    owner: Owner = NOBODY
 
 
 class LedgerGap(NamedTuple):
@@ -419,6 +421,7 @@ class RequestPhase(NamedTuple):
     model: Annotated[str | None, Attr("gen_ai.request.model", "Model name as requested")]
     tenant: Annotated[str | None, Attr("tenant", "Who asked")]
     phase: Annotated[str, Attr("phase", "prefill, decode")]
+    owner: Owner = NOBODY
 
 
 class RequestCause(NamedTuple):
@@ -441,6 +444,7 @@ class RequestTokens(NamedTuple):
             "output; reasoning: those of the output that are reasoning",
         ),
     ]
+    owner: Owner = NOBODY
 
 
 class RequestFinish(NamedTuple):
@@ -452,6 +456,7 @@ class RequestFinish(NamedTuple):
     finish: Annotated[
         str | None, Attr("finish_reason", "The engine's word, stop, length, abort, …; error where it failed without")
     ] = None
+    owner: Owner = NOBODY
 
 
 class RequestEngine(NamedTuple):
@@ -472,7 +477,10 @@ class RequestName(NamedTuple):
 
     attribute: Annotated[
         str,
-        Attr("attribute", "engine, model, tenant, finish, or class: the combination of engine, model and tenant"),
+        Attr(
+            "attribute",
+            "engine, model, tenant, finish, owner, or class: the combination of engine, model, tenant and owner",
+        ),
     ]
 
 

@@ -20,7 +20,9 @@ from agent.entities import CollectorFailure, Gpu, MigInstance, Queue, RequestGap
 from agent.metric import Distribution, Sample
 from agent.otlp.envelope import join
 from agent.otlp.parcel import Parcel
+from agent.owner_entities import NOBODY
 from agent.processors.hold import Divided, Held, Hold, Place
+from agent.processors.owner_lookup import owner_attributes
 from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Placement, Topology
 from agent.processors.traces import Traces
@@ -290,12 +292,13 @@ class Pipeline:
                 where.append((place, placement))
                 if placement and not placement.gpus:
                     self._count_unmapped(placement)
-        kinds = self._metrics.record(recorded)
+        owners = [told.owner.labels if told and told.owner else NOBODY for _, told in where]
+        kinds = self._metrics.record(recorded, owners)
         divided: list[Divided] = []
         at: list[Place] = []
-        for (request, engine, _), (place, placement), kind in zip(recorded, where, kinds, strict=True):
+        for (request, engine, _), (place, placement), kind, owner in zip(recorded, where, kinds, owners, strict=True):
             gpus = placement.gpus if placement else ()
-            place.request, place.gpus = request, gpus
+            place.request, place.gpus, place.owner = request, gpus, owner
             # An agent nearer to the GPUs may have been here, and what came before is divided already.
             if gpus and kind is not None and GPU_IDS not in request.span.attributes:
                 divided.append(Divided(request, engine, gpus, kind))
@@ -345,7 +348,8 @@ class Pipeline:
             told = annotate(self._timeline, gpus, [place.request for place in places], offset)
             for place, attributes in zip(places, told, strict=True):
                 took = self._attribution.told(place.number) if self._attribution else b""
-                place.spans[place.at] += attributes + took
+                owner = owner_attributes(place.owner, place.request.span.attributes)
+                place.spans[place.at] += attributes + owner + took
 
     def _send(self, due: Sequence[Held]) -> None:
         for held in due:

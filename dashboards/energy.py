@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the energy is spent on: joules per token, whose they are, what they cost, and how sure that is."""
 
+from typing import Any
+
 from agent.catalogue import energy, gpu, requests
+from agent.metric import Counter
 from agent.promql import Expr, Scope
 from dashboards.grafana import GREEN, ORANGE, RED, Draw, Look, Query, Step
 from dashboards.measures import (
@@ -160,10 +163,15 @@ def _whose(scope: Scope) -> Line:
         (energy.ENERGY_IDLE, "idle"),
         (energy.ENERGY_UNATTRIBUTED, "unattributed"),
     ]
+    host: list[tuple[Counter[Any], str]] = [
+        (energy.OVERHEAD, "requests"),
+        (energy.OVERHEAD_IDLE, "idle"),
+        (energy.OVERHEAD_UNATTRIBUTED, "unattributed"),
+    ]
     return line(
         8,
         graph(
-            "Power of all GPUs by whose it was",
+            "GPUs by whose it was",
             [metric for metric, _ in parts],
             *[Query(scope.rate(metric).sum(), words) for metric, words in parts],
             look=Look(low=0),
@@ -172,7 +180,16 @@ def _whose(scope: Scope) -> Line:
             rate=True,
         ),
         graph(
-            "Power by tenant",
+            "CPUs and memory by whose it was",
+            [metric for metric, _ in host],
+            *[Query(scope.rate(metric).sum(), words) for metric, words in host],
+            look=Look(low=0),
+            draw=Draw(stack=True),
+            empty="the hosts have no power meters that may be read.",
+            rate=True,
+        ),
+        graph(
+            "By tenant",
             energy.ENERGY_ATTRIBUTED,
             Query(scope.rate(energy.ENERGY_ATTRIBUTED).sum("tenant"), "{tenant}"),
             look=Look(low=0),
@@ -181,7 +198,7 @@ def _whose(scope: Scope) -> Line:
             rate=True,
         ),
         graph(
-            "Power by model and phase",
+            "By model and phase",
             energy.ENERGY_ATTRIBUTED,
             Query(scope.rate(energy.ENERGY_ATTRIBUTED).sum("engine", MODEL, "phase"), f"{_CLASS} {{phase}}"),
             look=Look(low=0),
@@ -253,7 +270,7 @@ def _bill(scope: Scope) -> Line:
 def _requests(scope: Scope) -> Line:
     return line(
         8,
-        heatmap("Energy of requests", energy.REQUEST_ENERGY, scope, empty=_NO_SPANS),
+        heatmap("Energy of requests, distribution", energy.REQUEST_ENERGY, scope, empty=_NO_SPANS),
         graph(
             "Energy of requests",
             energy.REQUEST_ENERGY,

@@ -205,9 +205,9 @@ def _tokens(scope: Scope) -> Line:
 def _spread(scope: Scope) -> Line:
     return line(
         8,
-        heatmap("Time to first token", requests.TIME_TO_FIRST_TOKEN, scope, note=TRACE, empty=_NO_SPANS),
-        heatmap("End to end", requests.REQUEST_DURATION, scope, note=TRACE, empty=_NO_SPANS),
-        heatmap("In the queue", requests.QUEUE_DURATION, scope, note=TRACE, empty=_NO_SPANS),
+        heatmap("Time to first token, distribution", requests.TIME_TO_FIRST_TOKEN, scope, note=TRACE, empty=_NO_SPANS),
+        heatmap("End to end, distribution", requests.REQUEST_DURATION, scope, note=TRACE, empty=_NO_SPANS),
+        heatmap("Time in the queue, distribution", requests.QUEUE_DURATION, scope, note=TRACE, empty=_NO_SPANS),
     )
 
 

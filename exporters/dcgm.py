@@ -2,7 +2,9 @@
 """The names of dcgm-exporter, with its labels and units, so that what was made for it keeps working.
 
 Opt in with `exporters.prometheus.dcgm_names`. Names and units are in agent.catalogue.dcgm; the labels are those of
-dcgm-exporter's MIG-free label set.
+dcgm-exporter's MIG-free label set. A GPU that is one pod's or job's alone has its labels too, as with dcgm-exporter's
+mapping of pods and jobs; one that is shared has none, where dcgm-exporter would give each pod the values of the whole
+GPU.
 """
 
 import socket
@@ -11,6 +13,7 @@ from agent.catalogue import health
 from agent.catalogue.dcgm import ALIASES, XID
 from agent.entities import Gpu, GpuInfo, GpuXid
 from agent.entity import Entity
+from agent.owner_entities import GpuOwner
 from agent.snapshot import Snapshot
 from exporters.prometheus import Format, escape
 
@@ -52,6 +55,7 @@ class DcgmWriter:
 
     def _labels(self, snapshot: Snapshot) -> dict[Gpu, str]:
         found: dict[Gpu, str] = {}
+        owners = _owners(snapshot)
         for (_, entity), _ in snapshot.samples():
             if isinstance(entity, GpuInfo):
                 pairs = {
@@ -62,12 +66,27 @@ class DcgmWriter:
                     "modelName": entity.model,
                     "hostname": self._hostname,
                     "DCGM_FI_DRIVER_VERSION": entity.driver,
+                    **owners.get(entity.gpu.id, {}),
                 }
                 written = ",".join(
                     f'{name}="{escape(str(value))}"' for name, value in pairs.items() if value is not None
                 )
                 found[entity.gpu] = f"{{{written}}}"
         return found
+
+
+def _owners(snapshot: Snapshot) -> dict[str, dict[str, str | None]]:
+    """Give the labels of the GPUs that are one owner's alone."""
+    return {
+        entity.device: {
+            "container": entity.who.pod_container,
+            "namespace": entity.who.namespace,
+            "pod": entity.who.pod,
+            "hpc_job": entity.who.slurm_job,
+        }
+        for (_, entity), _ in snapshot.samples()
+        if isinstance(entity, GpuOwner) and entity.shared == "false"
+    }
 
 
 def _gpu(entity: Entity) -> Gpu:

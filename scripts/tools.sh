@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what the tests run beside Python: a C compiler, openssl, Prometheus with promtool, systemd's tools, those that
-# make networks and lose packets in them, and the shared library of this Python, which an OTLP receiver that the tests
-# run is linked with: tools.sh PYTHON
+# Installs what the tests run beside Python: a C compiler, openssl, Prometheus with promtool, Alertmanager, systemd's
+# tools, those that make networks and lose packets in them, and the shared library of this Python, which an OTLP receiver
+# that the tests run is linked with: tools.sh PYTHON
 set -eu
 python=$1 missing=
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
@@ -10,6 +10,8 @@ need cc "gcc libc6-dev"
 need openssl openssl
 need prometheus prometheus
 need promtool prometheus
+need prometheus-alertmanager prometheus-alertmanager
+need amtool prometheus-alertmanager
 need systemd-analyze systemd
 need systemd-nspawn systemd-container
 need ip iproute2

@@ -11,9 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import Address, Config, Duration, OptionalAddress, Section, Size
+from agent.config import OWNER_LABELS, Address, Config, Duration, OptionalAddress, Section, Size
 from agent.config_file import load
+from agent.entity import attributes_of
 from agent.errors import ConfigError
+from agent.owner_entities import Owner
 
 CONTRACT = """
 listen: 127.0.0.1:9840
@@ -337,3 +339,15 @@ def test_pages_that_tell_of_switches_are_named_and_of_a_kind_that_is_known(tmp_p
     assert "max_series" in mistake(tmp_path, "collectors: { switches: { max_series: 0 } }")
     flagged = load(None, {"JOULESPAN_COLLECTORS_SWITCHES_MAX_SERIES": "5000"}, ["collectors.lldp.command=lldpctl,-f"])
     assert (flagged.collectors.switches.max_series, flagged.collectors.lldp.command) == (5000, ("lldpctl", "-f"))
+
+
+def test_labels_of_owners_are_attributes_that_owners_have(tmp_path: Path) -> None:
+    assert tuple(attribute.name for attribute in attributes_of(Owner)) == OWNER_LABELS
+    assert written(tmp_path, "owners: { labels: [slurm.job.id], max: 5 }").owners.labels == ("slurm.job.id",)
+    assert "owners.labels: `k8s.pod` is no attribute of owners; did you mean `k8s.pod." in mistake(
+        tmp_path, "owners: { labels: [k8s.pod] }"
+    )
+    assert "owners.max" in mistake(tmp_path, "owners: { max: 0 }")
+    given = load(None, {"JOULESPAN_OWNERS_MAX": "7"}, ["owners.labels=slurm.job.id, process.owner"]).owners
+    assert (given.max, given.labels) == (7, ("slurm.job.id", "process.owner"))
+    assert load(None, {}, ["owners.labels="]).owners.labels == ()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.catalogue import FAMILIES, METRICS, SECTIONS, metrics
 from agent.catalogue.requests import REQUEST_DURATION
+from agent.config import OWNER_LABELS
 from agent.entities import Gpu, GpuInfo, GpuProcess, GpuProcessTask, MigInstance, RequestClass
 from agent.entity import Entity, attributes, attributes_of
 from agent.metric import Counter, Gauge, Histogram, Info, Metric, UpDownCounter, label_name, prometheus_name
@@ -23,7 +24,7 @@ ENTITIES = sorted({metric.entity for metric in ALL}, key=lambda kind: kind.__nam
 HARDWARE = {"hw.id", "hw.type", "hw.name"}
 ENGINE = {"engine", "gen_ai.request.model"}
 RANKED = ENGINE | {"engine.rank"}
-REQUEST = ENGINE | {"tenant"}
+REQUEST = {*OWNER_LABELS} | ENGINE | {"tenant"}
 
 
 def entities(kind: type[Entity]) -> st.SearchStrategy[Entity]:

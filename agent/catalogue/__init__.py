@@ -23,6 +23,7 @@ from agent.catalogue import (
     neuron,
     nic,
     own,
+    owners,
     rack,
     rdma,
     requests,
@@ -34,7 +35,7 @@ from agent.metric import Metric
 
 SECTIONS: tuple[ModuleType, ...] = (
     gpu, health, links, nic, rdma, affinity, switch, rack, engine, deployment, trace_files, requests, neuron, groq,
-    energy, host, tcp, engine_processes, cpu_power, own,
+    energy, owners, host, tcp, engine_processes, cpu_power, own,
 )  # fmt: skip
 """The subjects, in the order of docs/metrics.md; a section's docstring is its introduction there."""
 

@@ -77,6 +77,14 @@ class Switches:
 
     def read(self) -> Iterator[Sample]:
         """Put what is true now into the snapshot, and say what became of what was told."""
+        try:
+            yield from self._read()
+        except Exception:
+            # What is not brought up to date any more is not true for long.
+            self._snapshots.drop(lambda source: source.collector == NAME)
+            raise
+
+    def _read(self) -> Iterator[Sample]:
         now = self._clock.monotonic_ns()
         batches, silent = self._batches(now)
         if batches:
@@ -135,8 +143,11 @@ class Switches:
                     outcomes[Outcome.FULL] += len(told) - begin
                     return
                 for point in told[begin : begin + _CHUNK]:
-                    became = [state.take(one, now) for one in point]
-                    outcomes[next((one for one in became if one is not Outcome.TAKEN), Outcome.TAKEN)] += 1
+                    became = Outcome.TAKEN
+                    for one in point:
+                        outcome = state.take(one, now)
+                        became = outcome if became is Outcome.TAKEN else became
+                    outcomes[became] += 1
 
     def _state(self, info: SwitchInfo) -> SwitchState | None:
         state = self._states.get(info.switch)

@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from agent.commands.engines import ADVICE, Engine, Engines, ask
 from agent.commands.host_findings import host_findings
-from agent.config import Address, Config
+from agent.commands.owner_sources import in_kubernetes, owner_checks
+from agent.config import Address, Config, OwnersCollector
 from agent.config_file import load
 from agent.errors import ConfigError
 from agent.reader.examine import GpuReport, Group, Report
@@ -62,6 +64,7 @@ def diagnose() -> Diagnosis:
     findings = [*_driver(report, hang), *_host(report), *(Finding(*one) for one in host_findings())]
     for gpu in report.gpus:
         findings += _gpu(gpu)
+    findings += [Finding(*check) for check in owner_checks(_owners(), Path("/"), in_pod=in_kubernetes())]
     address, wrong = _listens()
     engines = ask(address)
     findings += [*wrong, *_sight(readable=foreign_descriptors_readable()), *_engines(engines)]
@@ -159,6 +162,13 @@ def _listens() -> tuple[Address, list[Finding]]:
     except ConfigError as error:
         advice = "correct or unset the variable; the agent does not start with it"
         return Config().listen, [Finding("broken", f"environment: {error}", advice)]
+
+
+def _owners() -> OwnersCollector:
+    try:
+        return load(None, os.environ).collectors.owners
+    except ConfigError:  # Told by _listens.
+        return OwnersCollector()
 
 
 def _sight(*, readable: bool | None) -> list[Finding]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from agent.catalogue import own, requests
+from agent.catalogue.owners import ENGINE_OWNER
 from agent.clock import NS, Clock
 from agent.commands.dividing import Dividing
 from agent.config import Config
@@ -18,7 +19,10 @@ from agent.dialects.reading import Reader
 from agent.entities import EngineGpu, Queue, Receiver, ReceiverRefusal
 from agent.errors import ConfigError
 from agent.metric import Counter, Distribution, Sample
+from agent.owner_entities import EngineOwner
 from agent.pipeline import Onward, Pipeline
+from agent.processors.clues import Clues
+from agent.processors.owner_lookup import OwnerLookup
 from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Topology, gpus_of, holders_of
 from agent.receivers.kept import KeptMetrics
@@ -78,14 +82,22 @@ class Receiving:
         self._forwards = _forwards(config, clock)
         self._kept = KeptMetrics(threading.Lock())
         limits = config.requests
+        self._owners = (
+            OwnerLookup(lambda: snapshots.current, config.owners.labels) if config.collectors.owners.enabled else None
+        )
         self._topology = Topology(
             config.engines,
             LocalMachine(),
             lambda: holders_of(snapshots.current),
             lambda: gpus_of(snapshots.current),
+            self._owners,
         )
         self._metrics = RequestMetrics(
-            limits.max_engines, limits.max_models, limits.max_tenants, guard=threading.Lock()
+            limits.max_engines,
+            limits.max_models,
+            limits.max_tenants,
+            owners=config.owners.max,
+            guard=threading.Lock(),
         )
         self._rebalanced = clock.monotonic_ns()
         self._dividing = Dividing(config, snapshots, timeline, self._metrics, clock, keep=not demo)
@@ -144,16 +156,23 @@ class Receiving:
         yield own.QUEUE_DROPPED(Queue("placements"), self._topology.forgotten)
         # One series for an engine on a GPU, however many of its processes tell of it in different ways.
         served: dict[tuple[str, str], str] = {}
+        whose: dict[tuple[str, str], None] = {}
         for placement in self._topology.placements(now):
+            if placement.owner:
+                whose[placement.engine, placement.owner.key] = None
             for gpu in placement.gpus:
                 known, source = (placement.engine, gpu.id), placement.source or "unknown"
                 served[known] = min(source, served.get(known, source), key=_SOURCES.index)
         for engine, one in self.engines().items():
+            if self._owners and (owner := self._owners.of(one.gpus, Clues())):
+                whose[engine, owner.key] = None
             for gpu in one.gpus:
                 known = (engine, gpu.id)
                 served[known] = min("process", served.get(known, "process"), key=_SOURCES.index)
         for (engine, uuid), source in sorted(served.items()):
             yield requests.ENGINE_GPU(EngineGpu(engine, uuid, source), 1)
+        for engine, key in whose:
+            yield ENGINE_OWNER(EngineOwner(engine, key), 1)
 
     def samples(self) -> Iterator[Sample]:
         """Say what came in and what became of it."""

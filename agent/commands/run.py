@@ -278,6 +278,7 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("collectors.neuron", old.collectors.neuron, new.collectors.neuron),
             ("collectors.groq", old.collectors.groq, new.collectors.groq),
             ("requests", old.requests, new.requests),
+            ("owners", old.owners, new.owners),
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
             ("exporters.traces", old.exporters.traces, new.exporters.traces),
             ("exporters.logs", old.exporters.logs, new.exporters.logs),

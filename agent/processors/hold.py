@@ -9,6 +9,7 @@ import msgspec
 
 from agent.entities import Gpu, MigInstance, RequestClass
 from agent.otlp.envelope import Envelope
+from agent.owner_entities import NOBODY, Owner
 from agent.requests import Request
 
 _BESIDE = 1024
@@ -18,8 +19,8 @@ _BESIDE = 1024
 class Place(msgspec.Struct, gc=False):
     """A request, and where its span's bytes are: spans[at].
 
-    The thread of the pipeline writes into it, once they are known, the GPUs that served it, and the number under which
-    the ledger divides it.
+    The thread of the pipeline writes into it, once they are known, the GPUs that served it, the number under which the
+    ledger divides it, and whose it is.
     """
 
     request: Request
@@ -27,6 +28,7 @@ class Place(msgspec.Struct, gc=False):
     at: int
     gpus: tuple[Gpu | MigInstance, ...] = ()
     number: int | None = None
+    owner: Owner = NOBODY
 
 
 class Divided(msgspec.Struct, frozen=True, gc=False):

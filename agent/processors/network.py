@@ -5,7 +5,7 @@ Nothing tells whose packets they were: as with NVLink, it is what these NICs mov
 said by `joulespan.gpu.nic.info` in the timeline; see docs/network.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,14 @@ def _device(series: Series) -> str | None:
     return entity.rdma.id if isinstance(entity, RdmaInfo | RdmaIo | RdmaNotification | RdmaReason) else None
 
 
-def _encoded(found: Numbers, encode: Any) -> Iterator[bytes]:
+def _encoded(found: Numbers, encode: Callable[[int], bytes]) -> Iterator[bytes]:
+    # Most counts of a batch are the same few: none, as a rule.
+    known: dict[float, bytes] = {}
     for value, there in zip(found.tolist(), (~np.isnan(found)).tolist(), strict=True):
-        yield encode(round(value)) if there else b""
+        if not there:
+            yield b""
+            continue
+        attribute = known.get(value)
+        if attribute is None:
+            attribute = known[value] = encode(round(value))
+        yield attribute

@@ -72,7 +72,8 @@ def _divided(samples: Iterable[Sample]) -> dict[_Key, float]:
     found: dict[_Key, float] = {}
     for (metric, entity), value in samples:
         if metric is catalogue.ENERGY_ATTRIBUTED:
-            found[entity[3], RequestClass(*entity[:3])] = value
+            engine, model, tenant, phase, owner = entity
+            found[phase, RequestClass(engine, model, tenant, owner)] = value
         elif metric is catalogue.ENERGY_IDLE:
             found[entity, IDLE] = value
         elif metric is catalogue.ENERGY_UNATTRIBUTED:

@@ -9,7 +9,8 @@ by a ring. Series of a name that lost its slot end, and what they counted is not
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from itertools import repeat
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -17,6 +18,8 @@ from agent.catalogue import energy
 from agent.catalogue import requests as catalogue
 from agent.entities import RequestClass, RequestEngine, RequestFinish, RequestName, RequestPhase, RequestTokens
 from agent.metric import Distribution, Exemplar, Histogram, Sample
+from agent.owner_entities import NOBODY, Owner
+from agent.processors.owner_slots import NONE, OwnerSlots
 from agent.processors.top_names import OTHER, TopNames
 from agent.requests import Request, Role
 
@@ -38,7 +41,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
 class RequestMetrics:
     """Counts requests, and says what it has counted. `guard` is entered by every method, so that threads can share it.
 
-    `engines`, `models` and `tenants` are how many of each have a name of their own, `classes` how many combinations.
+    `engines`, `models`, `tenants` and `owners` are how many of each are told, `classes` how many combinations.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class RequestMetrics:
         models: int = 64,
         tenants: int = 64,
         classes: int = 512,
+        owners: int = 64,
         guard: AbstractContextManager[object] | None = None,
     ) -> None:
         """Start with nothing counted. Without a `guard` it is for one thread."""
@@ -56,19 +60,22 @@ class RequestMetrics:
         self._tenants = TopNames(tenants)
         self._finishes = TopNames(_FINISHES)
         self._capacity = classes
-        self._classes: dict[tuple[str | None, ...], _Class] = {}
+        self._owners = OwnerSlots(owners)
+        self._classes: dict[_Key, _Class] = {}
         self._repeated: dict[str, int] = {}
         self._without_class = 0
         self._ring = _Ring(_RING)
 
-    def record(self, items: Sequence[tuple[Request, str, str | None]]) -> list[RequestClass | None]:
-        """Count requests, each with the name of its engine and its tenant. Only those of Role.SERVER count.
+    def record(
+        self, items: Sequence[tuple[Request, str, str | None]], owners: Iterable[Owner] = repeat(NOBODY)
+    ) -> list[RequestClass | None]:
+        """Count requests, each with the name of its engine, its tenant and its owner. Only those of Role.SERVER count.
 
         A span that came before, with the same ids, times and name, is counted as repeated only. Gives the class of
         each request, whatever its role; None for one that came before.
         """
         with self._guard:
-            return [self._record(request, engine, tenant) for request, engine, tenant in items]
+            return [self._record(*item, owner) for item, owner in zip(items, owners, strict=False)]
 
     def charge(self, kind: RequestClass, prefill: float, decode: float) -> None:
         """Add J to what requests of a class took."""
@@ -80,8 +87,11 @@ class RequestMetrics:
     def took(self, some: Iterable[tuple[RequestClass, float, Seen]]) -> None:
         """Observe the energy of requests, J."""
         with self._guard:
+            last, found = None, None
             for kind, joules, span in some:
-                self._of(kind).energy.add(joules, span)
+                if found is None or kind is not last:
+                    last, found = kind, self._of(kind)
+                found.energy.add(joules, span)
 
     def samples(self) -> list[Sample | Distribution]:
         """Say what was counted. A distribution is the same object as the last time where nothing was observed."""
@@ -93,36 +103,39 @@ class RequestMetrics:
         with self._guard:
             gone = [set(names.rebalance()) for names in (self._engines, self._models, self._tenants)]
             finishes = self._finishes.rebalance()
+            left = self._owners.keep({key[3] for key, counted in self._classes.items() if not counted.idle})
             full = len(self._classes) >= self._capacity
             for key, counted in list(self._classes.items()):
-                if any(name in lost for name, lost in zip(key, gone, strict=True)) or (full and counted.idle):
+                gone_name = key[3] not in left or any(name in lost for name, lost in zip(key, gone, strict=False))
+                if gone_name or (full and counted.idle):
                     del self._classes[key]
                 counted.forget(finishes)
             self._repeated = {name: count for name, count in self._repeated.items() if name not in gone[0]}
 
-    def _record(self, request: Request, engine: str, tenant: str | None) -> RequestClass | None:
+    def _record(self, request: Request, engine: str, tenant: str | None, owner: Owner) -> RequestClass | None:
         span, counted = request.span, request.role is Role.SERVER
         engine_name = self._engines.name(engine) or OTHER
         if self._ring.has(hash((span.trace_id, span.span_id, span.start, span.end, span.name))):
             if counted:
                 self._repeated[engine_name] = self._repeated.get(engine_name, 0) + 1
             return None
-        key = (engine_name, self._models.name(request.model), self._tenants.name(tenant))
+        key = (engine_name, self._models.name(request.model), self._tenants.name(tenant), self._owners.number(owner))
         if not counted and key not in self._classes:
-            return RequestClass(*key)
+            return RequestClass(*key[:3], self._owners.owner(key[3]))
         found = self._classes.get(key) or self._class(key)
         if counted:
             found.record(request, self._finishes.name(_finish(request)))
         return found.entity
 
     def _of(self, kind: RequestClass) -> "_Class":
-        return self._classes.get(kind) or self._class(kind)
+        key = (*kind[:3], self._owners.number(kind.owner))
+        return self._classes.get(key) or self._class(key)
 
-    def _class(self, key: tuple[str, str | None, str | None]) -> "_Class":
+    def _class(self, key: "_Key") -> "_Class":
         if len(self._classes) >= self._capacity and key != _ALL_OTHER:
             self._without_class += 1
             return self._classes.get(_ALL_OTHER) or self._class(_ALL_OTHER)
-        found = self._classes[key] = _Class(RequestClass(*key))
+        found = self._classes[key] = _Class(RequestClass(*key[:3], self._owners.owner(key[3])))
         return found
 
     def _samples(self) -> Iterator[Sample | Distribution]:
@@ -135,13 +148,15 @@ class RequestMetrics:
             "model": self._models.dropped,
             "tenant": self._tenants.dropped,
             "finish": self._finishes.dropped,
+            "owner": self._owners.dropped,
             "class": self._without_class,
         }
         for attribute, count in dropped.items():
             yield catalogue.NAMES_DROPPED(RequestName(attribute), count)
 
 
-_ALL_OTHER = (OTHER, OTHER, OTHER)
+_Key: TypeAlias = tuple[str, str | None, str | None, int]
+_ALL_OTHER: _Key = (OTHER, OTHER, OTHER, NONE)
 
 
 def _finish(request: Request) -> str | None:
@@ -211,13 +226,14 @@ class _Class:
         for tally in tallies:
             if (made := tally.distribution()) is not None:
                 yield made
+        name, owner = self.entity[:3], self.entity.owner
         for phase, joules in self.joules.items():
             if joules:
-                yield energy.ENERGY_ATTRIBUTED(RequestPhase(*self.entity, phase), joules)
+                yield energy.ENERGY_ATTRIBUTED(RequestPhase(*name, phase, owner), joules)
         for kind, count in self._tokens.items():
-            yield catalogue.REQUEST_TOKENS(RequestTokens(*self.entity, kind), count)
+            yield catalogue.REQUEST_TOKENS(RequestTokens(*name, kind, owner), count)
         for finish, count in self._finished.items():
-            yield catalogue.REQUEST_FINISHED(RequestFinish(*self.entity, finish), count)
+            yield catalogue.REQUEST_FINISHED(RequestFinish(*name, finish, owner), count)
 
 
 class _Tally:

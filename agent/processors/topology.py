@@ -6,6 +6,7 @@ other end of its connection, its container or pod. What names GPUs or processes 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from agent.catalogue.gpu import MIG_PROCESS_MEMORY, PROCESS_MEMORY
@@ -14,10 +15,12 @@ from agent.config import Engine as EngineConfig
 from agent.entities import Gpu, GpuInfo, MigInstance
 from agent.processors.clues import GPU_KEYS, MOST, Clues, clues_of, gpu_ids, gpus_named
 from agent.processors.kinship import Device, Kinship, Machine
+from agent.processors.owner_lookup import Labelled, OwnerLookup
 from agent.processors.senders import Found, Reason, by_group, by_pids, by_socket
 from agent.requests import Request
 from agent.snapshot import Snapshot
 from agent.spans import Source
+from agent.system.cgroup import Cgroup
 
 REMEMBERED = 4096
 """Places that are kept at a time: one for each sender, with the processes and GPUs that its spans name."""
@@ -32,12 +35,16 @@ _Key: TypeAlias = "tuple[Clues, str, tuple[int, ...], tuple[str, ...]]"
 
 
 class Placement(NamedTuple):
-    """Where a request was served. `source` says how that is known; without GPUs, `reason` says why they are not."""
+    """Where a request was served. `source` says how that is known; without GPUs, `reason` says why they are not.
+
+    `owner` is whose these GPUs are, as far as that is known.
+    """
 
     engine: str
     gpus: tuple[Device, ...] = ()
     source: str | None = None
     reason: str | None = None
+    owner: Labelled | None = None
 
 
 class Sender(NamedTuple):
@@ -62,6 +69,7 @@ class Topology:
         machine: Machine,
         holders: Callable[[], Mapping[int, Sequence[Device]]],
         gpus: Callable[[], Sequence[Device]],
+        owners: OwnerLookup | None = None,
     ) -> None:
         """Know `engines` by name. `holders` gives the processes that hold memory of GPUs, `gpus` all GPUs, now."""
         self.forgotten = 0
@@ -72,6 +80,7 @@ class Topology:
         self._machine = machine
         self._holders = holders
         self._gpus = gpus
+        self._owners = owners
         self._kept: dict[_Key, _Kept] = {}
         self._clues: dict[int, tuple[Source, Clues]] = {}
         self._kinship: Kinship | None = None
@@ -112,9 +121,24 @@ class Topology:
         clues, dialect, pids, gpus = key
         numbers = tuple(dict.fromkeys((*pids, *clues.pids)))[:MOST]
         told = clues._replace(pids=numbers, gpus=gpu_ids(gpus) or clues.gpus)
-        placement = self._placed(told, dialect, ended, now_ns)
-        self._keep(key, _Kept(placement, now_ns + (_MAPPED if placement.gpus else _UNMAPPED), now_ns))
+        placement = self._owned(self._placed(told, dialect, ended, now_ns), told, now_ns)
+        lasts = placement.gpus and (self._owners is None or self._owners.known())
+        self._keep(key, _Kept(placement, now_ns + (_MAPPED if lasts else _UNMAPPED), now_ns))
         return placement
+
+    def _owned(self, placement: Placement, clues: Clues, now_ns: int) -> Placement:
+        """Add whose the GPUs are."""
+        if self._owners is None or not placement.gpus:
+            return placement
+        groups = partial(self._groups, placement.gpus, clues, now_ns)
+        return placement._replace(owner=self._owners.of(placement.gpus, clues, groups))
+
+    def _groups(self, gpus: Sequence[Device], clues: Clues, now_ns: int) -> list[Cgroup]:
+        """Give the control groups of the processes that a sender names, as far as they lead to these GPUs."""
+        kinship = self._processes(self._gpus(), now_ns)
+        pids = [pid for number in clues.pids for pid in kinship.numbered(number)]
+        led = [pid for pid in pids if not set(gpus).isdisjoint(kinship.gpus_of(pid))]
+        return [group for pid in led if (group := kinship.cgroup(pid))]
 
     def _keep(self, key: _Key, kept: _Kept) -> None:
         """Remember; the last looked at is last, and the first is forgotten when there is no room."""

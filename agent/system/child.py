@@ -107,8 +107,11 @@ class Child:
 
     def _follow(self, output: IO[bytes]) -> None:
         lines, before = Lines(self._line), self.oversized
+        # Not select(): it knows no descriptors from 1024 on, and files of the kernel's are kept open.
+        ready = select.poll()
+        ready.register(output, select.POLLIN)
         while not self._stopping.is_set():
-            if not select.select([output], [], [], _LOOK)[0]:
+            if not ready.poll(_LOOK * 1000):
                 continue
             piece = os.read(output.fileno(), _PIECE)
             if not piece:

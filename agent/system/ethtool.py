@@ -6,6 +6,7 @@ configuration (rtnl), and some drivers ask their firmware in it: it takes micros
 """
 
 import fcntl
+import os
 import socket
 import struct
 from array import array
@@ -62,8 +63,12 @@ class KernelEthtool:
 
     def __init__(self) -> None:
         """Open a socket; any will do, as nothing is sent on it."""
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._descriptor = socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach()
         self._buffer = array("Q", bytes(8 * (_SLACK + 1)))
+
+    def __del__(self) -> None:
+        """Close it."""
+        os.close(self._descriptor)
 
     def names(self, interface: str) -> tuple[str, ...]:
         """See Ethtool."""
@@ -110,7 +115,7 @@ class KernelEthtool:
         if len(name) >= _INTERFACE_NAME:
             raise NotSupported(f"{interface}: is no name of an interface")
         try:
-            fcntl.ioctl(self._socket, _SIOCETHTOOL, struct.pack("16sP16x", name, buffer.buffer_info()[0]))
+            fcntl.ioctl(self._descriptor, _SIOCETHTOOL, struct.pack("16sP16x", name, buffer.buffer_info()[0]))
         except OSError as error:
             raise failure(f"{interface}: ethtool", error) from error
 

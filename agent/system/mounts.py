@@ -46,7 +46,8 @@ def parse_mounts(table: bytes) -> Iterator[tuple[str, Mount]]:
         before, separator, after = line.partition(" - ")
         words, more = before.split(" "), after.split(" ")
         if separator and len(words) >= _BEFORE and len(more) >= _AFTER:
-            mode = "ro" if "ro" in (words[5].split(",")[0], more[2].split(",")[0]) else "rw"
+            # The file system's own: that of the mount says what a sandbox or container allows its processes.
+            mode = "ro" if "ro" in more[2].split(",") else "rw"
             yield words[2], Mount(_plain(more[1]).removeprefix("/dev/"), _plain(words[4]), more[0], mode)
 
 

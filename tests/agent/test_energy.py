@@ -126,6 +126,18 @@ def test_what_is_measured_of_each_gpu_is_given_to_requests_or_idle_or_nobodys(se
         assert measured == pytest.approx(sum(parts), rel=1e-9)
 
 
+def test_what_the_host_took_is_given_to_requests_or_idle_or_nobodys(seen: Seen) -> None:
+    measured, idle, nobodys = (
+        seen.last.value(f"joulespan_energy_overhead_{name}_joules_total")
+        for name in ("measured", "idle", "unattributed")
+    )
+    classes = seen.last.values("joulespan_energy_overhead_joules_total")
+    assert min(classes) > 0
+    assert measured == pytest.approx(sum(classes) + idle + nobodys, rel=1e-9)
+    node = sum(seen.last.value("joulespan_node_energy_joules_total", part=part) for part in ("cpu", "memory"))
+    assert 0 < measured < node
+
+
 def test_what_is_given_to_requests_is_the_same_by_class_and_by_gpu(seen: Seen) -> None:
     by_class, by_gpu = sums(seen.last)
     assert by_class == pytest.approx(by_gpu, rel=1e-9, abs=1e-6)

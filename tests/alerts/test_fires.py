@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from agent.catalogue.health import XID_LAST_SEEN
 from agent.metric import label_name
 from alerts import ALERTS, Options, documents, subjects
+from alerts.xids import HARDWARE
 from tests.alerts import (
     cases_agent,
     cases_energy,
@@ -24,7 +26,7 @@ from tests.alerts import (
     cases_network,
     cases_rack,
 )
-from tests.alerts.cases import Case, labels
+from tests.alerts.cases import Case, labels, of_gpu
 
 CASES: dict[str, tuple[Case, ...]] = {
     "gpu": cases_gpu.CASES,
@@ -111,3 +113,39 @@ def test_every_case_is_of_an_alert_that_is_there() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_alerts_of_others_get_wrong_is_among_the_cases(kind: str) -> None:
     assert KINDS[kind] in {case.says for cases in CASES.values() for case in cases}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make install-tools")
+def test_a_person_reads_which_gpu_it_is_and_since_when(tmp_path: Path) -> None:
+    rules = documents(Options())["alerts/rules/joulespan-gpu.yaml"]
+    (tmp_path / "rules.yaml").write_text(rules, "utf-8")
+    seen = of_gpu(XID_LAST_SEEN, "_x10 600x60", {"xid": 79})
+    alert = {
+        "exp_labels": {
+            "severity": "critical",
+            "hw_id": "A",
+            "hw_name": "gpu0",
+            "hw_type": "gpu",
+            "instance": "n1",
+            "job": "joulespan",
+            "xid": "79",
+        },
+        "exp_annotations": {
+            "summary": "XID 79 on GPU gpu0 of n1",
+            "description": f"XID 79 came 2m 0s ago on gpu0 (A) of n1. {HARDWARE.brief}",
+            "runbook_url": "alerts/runbooks/GpuXidHardware.md",
+        },
+    }
+    rule_test = {"alertname": "GpuXidHardware", "eval_time": "12m", "exp_alerts": [alert]}
+    tests = [{"interval": "1m", "input_series": [seen._asdict()], "alert_rule_test": [rule_test]}]
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "text.test.yaml").write_text(yaml.safe_dump(document), "utf-8")
+    done = subprocess.run(
+        ["promtool", "test", "rules", "text.test.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

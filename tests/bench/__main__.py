@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import fields, ledger, load, micro, report, scrapes
+from tests.bench import fields, host, ledger, load, micro, network, report, scrapes
 from tests.bench.contestants import CONTESTANTS, Contestant, Failed
 from tests.bench.rounds import Round, measure
 from tests.mock_nvml.build import BuildError, build
@@ -43,6 +43,7 @@ def main() -> int:
     loads = list(_loads(mock, arguments.rounds, arguments.seconds)) if arguments.only in "load" else []
     scraped = list(_scrapes(mock, arguments.rounds, arguments.seconds)) if arguments.only in "engines" else []
     divided = [ledger.measure() for _ in range(arguments.rounds)] if arguments.only in "ledger" else []
+    many = [network.measure() for _ in range(arguments.rounds)] if arguments.only in "network" else []
     failed = len(plain) < len(chosen) or (arguments.slow_driver and len(slow) < len(chosen))
     how = f"{arguments.rounds} x {arguments.seconds:g} s each, in turn"
     parts = [
@@ -51,6 +52,7 @@ def main() -> int:
         report.loads(loads),
         report.scrapes(scraped),
         report.divided(divided),
+        report.interfaces(many),
         *small,
     ]
     text = "\n\n".join(part for part in parts if part)
@@ -74,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.seconds < 1:
         parser.error("at least one round of one second")
-    names = [*(one.name for one in CONTESTANTS), "load", "engines", "ledger"]
+    names = [*(one.name for one in CONTESTANTS), "load", "engines", "ledger", "network"]
     if not any(arguments.only in name for name in names):
         parser.error(f"--only: no such contestant; there are {', '.join(names)}")
     return arguments
@@ -126,6 +128,7 @@ def _compared(plain: report.Rounds, slow: report.Rounds) -> Iterator[str]:
 def _micro(mock: MockNvml) -> Iterator[str]:
     yield report.micro("writing the text of a scrape", micro.writers())
     yield report.micro("reading an engine's page of metrics", micro.parsers())
+    yield host.costs()
     try:
         yield report.micro("reading the fields of a GPU", fields.readings(mock))
     except subprocess.SubprocessError as error:

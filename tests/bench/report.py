@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from agent.version import VERSION
+from tests.bench import network
 from tests.bench.contestants import GPUS, LINKS
 from tests.bench.ledger import Cost
 from tests.bench.load import Load
@@ -24,7 +25,7 @@ _P99_BUDGET = 5.0
 _STARTUP_BUDGET = 0.5
 _SPANS_BUDGET = 20_000
 _MILLION_BUDGET = 2.0
-_ENGINES_BUDGET, _LIVE_BUDGET = 0.10, 0.05
+_ENGINES_BUDGET, _LIVE_BUDGET, _NETWORK_BUDGET = 0.10, 0.05, 0.02
 """Of a core."""
 
 Rounds = Mapping[str, Sequence[Round]]
@@ -160,6 +161,28 @@ def divided(rounds: Sequence[Cost]) -> str:
             "",
             f"- a million requests: {million:.2f} s of at most {_MILLION_BUDGET:g} s: {_verdict(fast)}",
             f"- live: {live:.1%} of at most {_LIVE_BUDGET:.0%} of a core: {_verdict(live <= _LIVE_BUDGET)}",
+        ]
+    )
+
+
+def interfaces(rounds: Sequence[network.Cost]) -> str:
+    """Write what many network interfaces cost; empty when it was not measured."""
+    if not rounds:
+        return ""
+    share = statistics.median(one.share for one in rounds)
+    within = _verdict(share <= _NETWORK_BUDGET)
+    percents = _spread([one.share * 100 for one in rounds], 2)
+    real = "the kernel's (veth)" if rounds[0].real else "files like the kernel's"
+    each = [f"| {name}: a run, CPU ms | {_spread([one.runs[name] for one in rounds], 1)} |" for name in rounds[0].runs]
+    return "\n".join(
+        [
+            f"| {network.INTERFACES} network interfaces, {real} | |",
+            "|---|---:|",
+            f"| read as often as by default, text of a scrape each second, % of a core | {percents} |",
+            *each,
+            f"| series | {rounds[-1].series:,} |",
+            "",
+            f"- interfaces: {share:.1%} of at most {_NETWORK_BUDGET:.0%} of a core: {within}",
         ]
     )
 

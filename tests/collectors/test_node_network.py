@@ -308,3 +308,44 @@ def test_gpus_of_another_machine_have_no_nics(hgx: Path) -> None:
 def test_a_node_without_rdma_says_so(folder: Path) -> None:
     with pytest.raises(NotSupported):
         list(rdma(plant(NO_RDMA, folder)).read())
+
+
+def many(root: Path, number: int) -> Path:
+    """Plant so many interfaces without hardware."""
+    table = ["", ""]
+    for index in range(number):
+        base = root / f"sys/devices/virtual/net/nic{index}"
+        base.mkdir(parents=True)
+        for file, text in {"operstate": "up", "carrier_changes": "2", "mtu": "1500"}.items():
+            (base / file).write_text(f"{text}\n")
+        link = root / f"sys/class/net/nic{index}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(f"../../devices/virtual/net/nic{index}")
+        table.append(f"nic{index}: " + " ".join([str(index)] * 16))
+    (root / "proc/net").mkdir(parents=True)
+    (root / "proc/net/dev").write_text("\n".join(table) + "\n")
+    return root
+
+
+def test_of_256_interfaces_each_is_read_and_one_that_breaks_or_goes_costs_no_other(folder: Path) -> None:
+    root, failures = many(folder, 256), Failures()
+    reader = nic(root, failures, include=("nic*",))
+    before = reader.read()
+    assert len(values(before, "hw.network.up")) == 256
+    (root / "sys/class/net/nic7").unlink()
+    broken = root / "sys/devices/virtual/net/nic9/operstate"
+    anew = nic(root, failures, include=("nic*",))  # One that has not opened the file yet.
+    broken.unlink()
+    broken.mkdir()
+    after = anew.read()
+    lost = {sample.series for sample in before} - {sample.series for sample in after}
+    assert {dict(attributes(series.entity))["hw.name"] for series in lost} == {"nic7", "nic9"}
+    assert [series.metric.name for series in lost if "nic9" in str(series.entity)] == ["hw.network.up"]
+    assert len(failures) == 1
+    assert {sample.series for sample in reader.read()} == {sample.series for sample in before if who(sample) != "nic7"}
+
+
+def test_interfaces_beyond_the_most_are_left_out_and_counted(folder: Path) -> None:
+    told = nic(many(folder, 1030), include=("nic*",)).read()
+    assert len(values(told, "hw.network.up")) == 1024
+    assert values(told, "joulespan.nic.left_out", kind="virtual") == [6]

@@ -7,10 +7,12 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from agent.catalogue import gpu, health
 from agent.catalogue.dcgm import NAMES
+from agent.catalogue.owners import GPU_OWNER
 from agent.clock import NS, FakeClock
 from agent.collectors.gpu import Target, discover
 from agent.entities import Gpu, GpuClock, GpuInfo, GpuPipe, GpuTask, GpuXid
 from agent.metric import Sample
+from agent.owner_entities import GpuOwner, Owner
 from agent.snapshot import Snapshot, Snapshots, Source
 from agent.system.nvml.fake import FakeLibrary
 from exporters.dcgm import DcgmWriter
@@ -83,6 +85,22 @@ def test_a_counter_keeps_its_name_and_is_of_a_type_that_allows_it(form: Format, 
     text = DcgmWriter("node").write(snapshot(), form)
     assert f"# TYPE DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION {kind}\n" in text
     assert "# TYPE DCGM_FI_DEV_GPU_UTIL gauge\n" in text
+
+
+def owner(shared: str, who: Owner) -> Sample:
+    return GPU_OWNER(GpuOwner(GPU.id, None, "a", "pod", "pod_resources", shared, who), 1)
+
+
+def test_a_gpu_that_is_ones_alone_has_the_labels_of_its_pod_or_job() -> None:
+    def labels(*more: Sample) -> dict[str, str]:
+        text = DcgmWriter("node").write(snapshot(*more), Format.TEXT)
+        (told,) = {tuple(one.labels.items()) for family in read_text(text) for one in family.samples}
+        return dict(told)
+
+    pod = Owner(namespace="ml", pod="llama-0", pod_container="vllm", pod_uid="u")
+    assert labels(owner("false", pod)) == LABELS | {"container": "vllm", "namespace": "ml", "pod": "llama-0"}
+    assert labels(owner("false", Owner(slurm_job="7"))) == LABELS | {"hpc_job": "7"}
+    assert labels(owner("true", pod)) == LABELS
 
 
 def test_what_is_not_known_of_a_gpu_is_no_label() -> None:

@@ -23,14 +23,17 @@ from opentelemetry.sdk.metrics import export as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from agent.catalogue import brief_of
+from agent.catalogue.cpu_power import CPU_POWER
 from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
-from agent.catalogue.gpu import CLOCK
+from agent.catalogue.gpu import CLOCK, POWER
 from agent.catalogue.links import NVLINK_IO
 from agent.catalogue.own import BUILD_INFO, MEMORY
 from agent.catalogue.requests import REQUEST_DURATION
 from agent.clock import NS, FakeClock
 from agent.entities import BuildInfo, EngineModel, Gpu, GpuClock, NvLinkIo, Process, RequestClass
 from agent.errors import ConfigError
+from agent.host_entities import CpuMeter
 from agent.metric import Distribution, Exemplar, Sample
 from agent.snapshot import EMPTY, Snapshot, Snapshots, Source
 from exporters import otlp_sdk
@@ -162,6 +165,23 @@ def test_a_snapshot_arrives_whole_under_its_opentelemetry_names(rotel: Rotel, pr
         Received(MEMORY.name, "By", MEMORY.brief, UP_DOWN, {"process": "agent"}, second, second, 4096),
         Received("joulespan.build.info", "", BUILD_INFO.brief, "Gauge", named, 0, second, 1),
     ]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_metrics_that_share_a_name_arrive_as_one_that_says_what_each_of_them_is(rotel: Rotel, protocol: str) -> None:
+    node = Node([])
+    cpu = CPU_POWER(CpuMeter("cpu0", "package-0", "package"), 150)
+    snapshots = iter([node.say(POWER(GPU, 300), cpu)])
+    settings = OtlpSettings(endpoint=rotel.endpoints[protocol], protocol=protocol, interval=0.05)
+    with rotel.running():
+        exporter = OtlpMetrics(settings, RESOURCE, node.clock, lambda: next(snapshots, EMPTY))
+        exporter.start()
+        until(lambda: own(exporter)["exporter.points exported"] == 2)
+        exporter.stop(1)
+        until(lambda: len(points(rotel.pushes())) == 2)
+    (push,) = rotel.pushes()
+    assert {(point.name, point.description) for point in push.points} == {("hw.power", brief_of("hw.power"))}
+    assert [(point.attributes["hw.type"], point.value) for point in push.points] == [("gpu", 300), ("cpu", 150)]
 
 
 def test_a_counter_that_falls_starts_at_its_last_value_before_the_fall() -> None:

@@ -14,17 +14,24 @@ from agent.collectors import groq_answer, neuron_report
 from agent.dialects import forward_pass, request_trace
 from agent.dialects.forward_pass_counts import Passes
 from agent.dialects.request_trace_store import Records
+from agent.entities import Gpu, GpuInfo, MigInstance
 from agent.metric import Sample
+from agent.processors.device_ids import Devices
+from agent.processors.owners import Evidence, owned
 from agent.requests import Request
-from agent.system import neuron_driver
+from agent.system import cgroup, job_map, neuron_driver, pod_resources
 from agent.system.tail_lines import Lines, Members
 from tests.dialects.made import T0, span
+from tests.system.pod_resources_server import TYPES, claim, pod
 
 _FIXTURES = Path(__file__).parents[1] / "fixtures"
 _NOW = 1_000 * NS
 _LINE = 64 << 10
 _PIECE = 4096
 _MOST = 200_000
+GPU = Gpu("GPU-00000000-1111-2222-3333-444444444444", "gpu0")
+_MIG = MigInstance("MIG-00000000-1111-2222-3333-444444444444", "gpu0/1g.10gb/1/0", GPU.id)
+DEVICES = Devices([GPU, _MIG], [GpuInfo(GPU, nvml_index=0, minor=0, pci="0000:1b:00.0")])
 _TOKENS = (b"null", b"-1", b"1e999", b"NaN", b"[]", b"{}", b'""', b"true", b"0.5", b"9" * 400, b"18446744073709551616",
            b'"\\ud800"', b"[" * 2000, b"\x00", b"\xff", b"\n", b",", b'"', b"\x1f\x8b\x08")  # fmt: skip
 
@@ -40,8 +47,20 @@ def corpus() -> dict[str, list[bytes]]:
         "neuron": (_FIXTURES / "neuron" / "reports.jsonl").read_bytes().splitlines(),
         "power": [b"POWER_STATUS_VALID,1700001000,0.86,25.00,18.86"],
         "groq": [json.dumps(answer).encode()],
+        "kubelet": [every_form()],
+        "cgroup": [path.read_bytes() for path in sorted(_FIXTURES.glob("proc-owner-*/proc/*/cgroup"))],
+        "jobs": [b"81734\n81740 5002\n"],
         "file": [b"\n".join(b"line %d" % number for number in range(50)) + b"\n"],
     }
+
+
+def every_form() -> bytes:
+    """Give an answer of a kubelet with ids of devices in many forms."""
+    ids = (GPU.id, f"{GPU.id}::1", "0", "nvidia0", "nvidia0/gi1", "nvidia0/vgpu1", "0000:1b:00.0", f"MIG-{GPU.id}/1/0")
+    pods = [pod(f"a-{number}", "ml", {"nvidia.com/gpu": [id_]}) for number, id_ in enumerate(ids)]
+    pods.append(pod("b", "ml", {}, claims=[claim("c", "gpu-0", share="s"), claim("d", "gpu-0-mig-1-2-3")]))
+    made: bytes = TYPES["ListPodResourcesResponse"](pod_resources=pods).SerializeToString()
+    return made
 
 
 class Parsing:
@@ -57,6 +76,9 @@ class Parsing:
             "neuron": _neuron,
             "power": lambda line: neuron_driver.parse(0, line) is not None,
             "groq": _groq,
+            "kubelet": _kubelet,
+            "cgroup": _cgroup,
+            "jobs": lambda text: len(job_map.jobs_in(text)) > 0,
             "file": self._file,
         }
         self._passes = Passes("engine", workers=8)
@@ -140,6 +162,25 @@ def _neuron(line: bytes) -> bool:
     _distinct(period.samples)
     assert {tag for tag, _ in (*period.executions, *period.errors)} <= period.tags
     return True
+
+
+def _kubelet(answer: bytes) -> bool:
+    """Whatever the kubelet says, who has which GPU is told without a word that is too long, and each once."""
+    try:
+        told = pod_resources.given(answer)
+    except ValueError:
+        return False
+    found = owned(Evidence(DEVICES, given=told))
+    places = [(one.device, one.key) for one in found.owners]
+    assert len(places) == len(set(places))
+    assert all(len(word) <= 128 for one in found.owners for word in one.who if word)
+    return True
+
+
+def _cgroup(text: bytes) -> bool:
+    group = cgroup.parse(text.decode("utf-8", "replace"))
+    assert group is None or group.container is None or len(group.container) == 64
+    return group is not None and group[1:] != (None,) * 5
 
 
 def _groq(line: bytes) -> bool:

@@ -31,9 +31,9 @@ STEP = st.tuples(*[st.integers(0, 1000) for _ in range(4)])
 
 def ledger(llama: float, qwen: float, idle: float, nobody: float) -> list[Sample]:
     return [
-        ENERGY_ATTRIBUTED(RequestPhase(*LLAMA, "decode"), llama * 0.75),
-        ENERGY_ATTRIBUTED(RequestPhase(*LLAMA, "prefill"), llama * 0.25),
-        ENERGY_ATTRIBUTED(RequestPhase(*QWEN, "decode"), qwen),
+        ENERGY_ATTRIBUTED(RequestPhase(*LLAMA[:3], "decode"), llama * 0.75),
+        ENERGY_ATTRIBUTED(RequestPhase(*LLAMA[:3], "prefill"), llama * 0.25),
+        ENERGY_ATTRIBUTED(RequestPhase(*QWEN[:3], "decode"), qwen),
         ENERGY_IDLE(GPU, idle),
         ENERGY_UNATTRIBUTED(GPU, nobody),
     ]
@@ -99,7 +99,7 @@ def test_the_host_is_read_at_the_moment_that_the_ledger_has_closed() -> None:
         # 100 W, and 300 W from the fourth second on; the ledger gives all to one class.
         joules = 100.0 * min(second, 4) + 300.0 * max(0, second - 4)
         timeline.append(Source("cpu_power", "cpu0"), series, clock.monotonic_ns(), [joules])
-        samples = [ENERGY_ATTRIBUTED(RequestPhase(*LLAMA, "decode"), 10.0 * second)]
+        samples = [ENERGY_ATTRIBUTED(RequestPhase(*LLAMA[:3], "decode"), 10.0 * second)]
         snapshots.put_samples(Source("requests"), samples, clock.monotonic_ns())
         seen.append(dict(host.read()).get(OVERHEAD.series(LLAMA), 0.0))
         clock.advance(1)

@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from agent.catalogue import requests as catalogue
 from agent.entity import attributes
 from agent.metric import Distribution, Exemplar, Histogram
+from agent.owner_entities import Owner
 from agent.processors import request_metrics
 from agent.processors.request_metrics import RequestMetrics
 from agent.requests import Request, Role
@@ -312,3 +313,27 @@ def test_threads_share_it_under_a_lock() -> None:
         reader.join(0.05)
         assert reader.is_alive()
     reader.join()
+
+
+def test_requests_of_different_owners_are_counted_apart_and_those_of_too_many_under_none() -> None:
+    metrics = RequestMetrics(owners=2)
+    owners = [Owner(pod=f"chat-{number}") for number in range(4)]
+    kinds = metrics.record([(request(number), "vllm", None) for number in range(4)], owners)
+    assert [kind and kind.owner for kind in kinds] == [owners[0], owners[1], Owner(), Owner()]
+    counted = Counted(metrics)
+    assert counted.labels("k8s.pod.name") == {"chat-0", "chat-1"}
+    assert counted.value("names.dropped", attribute="owner") == 2
+    assert counted.value("finished", engine="vllm", **{"k8s.pod.name": "chat-1"}) == 1
+    assert counted.value("finished", engine="vllm") == 2
+
+
+def test_an_owner_without_requests_makes_room_for_another() -> None:
+    metrics = RequestMetrics(owners=1)
+    old, new = Owner(pod="old"), Owner(pod="new")
+    metrics.record([(request(1), "vllm", None)], [old])
+    metrics.rebalance()
+    metrics.record([(request(2), "vllm", None)], [new])
+    assert Counted(metrics).labels("k8s.pod.name") == {"old"}
+    metrics.rebalance()
+    metrics.record([(request(3), "vllm", None)], [new])
+    assert Counted(metrics).labels("k8s.pod.name") == {"new"}

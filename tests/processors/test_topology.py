@@ -13,11 +13,14 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
 from agent.catalogue.gpu import MIG_PROCESS_MEMORY, PROCESS_COUNT, PROCESS_MEMORY
+from agent.catalogue.owners import GPU_OWNER
 from agent.clock import NS
 from agent.config import Engine
 from agent.entities import Gpu, GpuProcess, MigInstance, MigProcess
 from agent.otlp.values import Value
+from agent.owner_entities import GpuOwner, Owner
 from agent.processors.kinship import CONNECTIONS, Device
+from agent.processors.owner_lookup import Labelled, OwnerLookup
 from agent.processors.topology import REMEMBERED, Placement, Topology, engine_name, gpu_called, gpus_of, holders_of
 from agent.requests import Request
 from agent.snapshot import Snapshots
@@ -402,3 +405,43 @@ def test_gpus_are_read_from_the_snapshot_in_their_order() -> None:
     for gpu in (GPUS[10], GPUS[2], GPUS[0]):
         snapshots.put_samples(BatchSource("gpu_processes", gpu.id), [PROCESS_COUNT(gpu, 0)], 0)
     assert gpus_of(snapshots.current) == [GPUS[0], GPUS[2], GPUS[10]]
+
+
+def owners(*of: tuple[Device, str, Owner]) -> OwnerLookup:
+    snapshots = Snapshots()
+    entities = [GpuOwner(device.id, None, key, "pod", "process", "true", who) for device, key, who in of]
+    snapshots.put_samples(BatchSource("owners"), [GPU_OWNER(one, 1) for one in entities], 0)
+    return OwnerLookup(lambda: snapshots.current, ("k8s.pod.name",))
+
+
+def owned(lookup: OwnerLookup) -> Topology:
+    holders: dict[int, list[Device]] = {28333: [GPUS[0]], 28334: [GPUS[1]]}
+    node = LocalMachine(FIXTURES / "proc-vllm-tp2")
+    return Topology((), node, lambda: holders, lambda: GPUS, lookup)
+
+
+def test_a_request_is_whose_the_gpus_are_that_served_it() -> None:
+    chat, other = Owner(pod="chat-0", container=CONTAINER), Owner(pod="other-0", container="0" * 64)
+    both = [(GPUS[0], "chat", chat), (GPUS[1], "chat", chat)]
+    placed = owned(owners(*both)).place(request(pids=(118,)), 0)
+    assert placed.owner == Labelled("chat", Owner(pod="chat-0"))
+    shared = owners(*both, (GPUS[0], "other", other), (GPUS[1], "other", other))
+    # The number is that of a process in the container of one of them, or the resource names the container.
+    assert owned(shared).place(request(pids=(118,)), 0).owner == Labelled("chat", Owner(pod="chat-0"))
+    named = request({"service.name": "chat", "container.id": CONTAINER})
+    assert owned(shared).place(named, 0).owner == Labelled("chat", Owner(pod="chat-0"))
+    strangers = owners((GPUS[0], "other", other), (GPUS[0], "third", other), (GPUS[1], "other", other))
+    assert owned(strangers).place(request(pids=(155,)), 0).owner is None
+
+
+def test_where_owners_are_not_known_yet_a_place_is_looked_at_again_soon() -> None:
+    snapshots = Snapshots()
+    topology = owned(OwnerLookup(lambda: snapshots.current, ("k8s.pod.name",)))
+    assert topology.place(request(pids=(118,)), 0).owner is None
+    chat = GpuOwner(GPUS[0].id, None, "chat", "pod", "process", "false", Owner(pod="chat-0"))
+    also = chat._replace(device=GPUS[1].id)
+    snapshots.put_samples(BatchSource("owners"), [GPU_OWNER(one, 1) for one in (chat, also)], 0)
+    assert topology.place(request(pids=(118,)), 4 * NS).owner is None
+    placed = topology.place(request(pids=(118,)), 6 * NS)
+    assert placed.owner is not None
+    assert placed.owner.key == "chat"

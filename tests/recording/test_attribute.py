@@ -110,6 +110,19 @@ def test_one_file_may_hold_both_signals_and_the_only_engine_has_all_gpus(
     assert totals(capsys.readouterr().out)[3] == 8000
 
 
+def test_energy_of_cpus_and_modules_is_not_divided_and_needs_no_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [
+        energy([0, 5], [0, 9000], hw__id=f"{kind}0", hw__type=kind) for kind in ("cpu", "memory", "module", "fan")
+    ]
+    both = {**metrics(gpu(0), *others), **traces("vllm-a", [request(1, 2.0, 4.0)])}
+    assert main(["attribute", str(write(tmp_path / "all.jsonl", both))]) == 0
+    assert totals(capsys.readouterr().out)[3] == 4000
+    # Of the fan, which nobody expects there.
+    assert [one.getMessage() for one in caplog.records] == ["1 points are left out: hw.energy of what is no GPU"]
+
+
 def test_what_is_not_known_of_two_engines_is_not_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = request(1, 2.0, 4.0, hw__id=f"{UUID}0")
     place = folder(

@@ -254,6 +254,18 @@ def test_what_is_of_no_switch_is_left_to_others() -> None:
     assert not hearing.switches.take(request(gauge("node_load1", point(1)), switch="node-a"))
 
 
+def test_a_name_is_one_line_of_a_bounded_length_and_one_of_a_resource_is_enough() -> None:
+    hearing = Hearing()
+    metric = gauge(OUT, point(1, interface=" swp1s0\n"))
+    hearing.hear(request(metric, switch="leaf\n01"), request(metric, switch="x" * 1000), request(metric, switch=""))
+    assert hearing.sources() == {"leaf 01", "x" * 256}
+    assert hearing.value(switch.PORT_IO, switch="leaf 01", switch_port="swp1s0") == 1
+    assert outcomes(hearing) == {"taken": 2, "malformed": 1}
+    other = request(metric, switch="")
+    other.resource_metrics[0].resource.attributes.add(key="host.name").value.string_value = "leaf-02"
+    assert hearing.hear(other).value(switch.PORT_IO, switch="leaf-02") == 1
+
+
 def test_no_name_is_both_read_and_left_out_by_name() -> None:
     left = {name for group in SPECTRUM.left_out for name in group.names if not name.endswith("*")}
     assert left & {*SPECTRUM.names()} == set()
@@ -265,3 +277,12 @@ def test_a_batch_keeps_its_layout_while_the_same_series_are_told() -> None:
     hearing.hear(export("spectrum-next.json"))
     (after,) = (batch.series for source, batch in hearing.snapshots.current.batches.items() if source.device)
     assert before is after
+
+
+def test_a_fault_in_bringing_it_up_to_date_leaves_nothing_that_is_old() -> None:
+    hearing = Hearing().hear(export("spectrum.json"))
+    assert hearing.sources() == {"leaf-01"}
+    hearing.clock.epoch = "no time"  # type: ignore[assignment]
+    with pytest.raises(TypeError):
+        hearing.look()
+    assert hearing.sources() == set()

@@ -129,7 +129,49 @@ def test_a_process_that_ended_is_gone() -> None:
     ],
 )
 def test_the_path_of_a_control_group_names_container_and_pod(path: str, container: str | None, pod: str | None) -> None:
-    assert parse(f"0::{path}\n") == Cgroup(path, container, pod)
+    found = parse(f"0::{path}\n")
+    assert found is not None
+    assert found[:3] == (path, container, pod)
+
+
+@pytest.mark.parametrize(
+    ("path", "job", "step", "unit"),
+    [
+        ("/slurm/uid_1000/job_42/step_0/task_0", "42", "0", None),
+        ("/slurm_node1/uid_1000/job_42/step_batch", "42", "batch", None),
+        ("/system.slice/slurmstepd.scope/job_42/step_interactive/user/task_special", "42", "interactive", None),
+        ("/system.slice/node1_slurmstepd.scope/job_42/step_extern/user/task_0", "42", "extern", None),
+        ("/system.slice/slurmstepd.scope/job_42", "42", None, None),
+        ("/system.slice/slurmstepd.scope/system", None, None, "slurmstepd.scope"),
+        ("/home/job_42/step_0", None, None, None),
+        ("/system.slice/vllm.service", None, None, "vllm.service"),
+        ("/system.slice/system-vllm.slice/vllm@llama.service/worker", None, None, "vllm@llama.service"),
+        (r"/system.slice/my\x2dengine.service", None, None, r"my\x2dengine.service"),
+        ("/user.slice/user-1000.slice/user@1000.service/app.slice/run-r17.scope", None, None, "run-r17.scope"),
+        ("/user.slice/user-1000.slice/session-3.scope", None, None, "session-3.scope"),
+        (f"/system.slice/docker-{ID}.scope", None, None, None),
+        (f"/machine.slice/libpod-conmon-{ID}.scope", None, None, None),
+        (f"/kubepods.slice/kubepods-pod{UID.replace('-', '_')}.slice", None, None, None),
+        (f"/system.slice/docker-{ID}.scope/slurm/uid_0/job_42/step_0", "42", "0", None),
+    ],
+)
+def test_the_path_of_a_control_group_names_job_step_and_unit(
+    path: str, job: str | None, step: str | None, unit: str | None
+) -> None:
+    found = named(path)
+    assert (found.slurm_job, found.slurm_step, found.unit) == (job, step, unit)
+
+
+def test_on_v1_the_job_and_the_unit_are_each_in_their_hierarchy() -> None:
+    job = parse("4:freezer:/slurm/uid_7/job_42/step_0\n2:memory:/\n1:name=systemd:/system.slice/slurmd.service\n")
+    assert job is not None
+    assert (job.slurm_job, job.unit) == ("42", None)
+    service = parse("4:memory:/system.slice\n1:name=systemd:/system.slice/vllm.service\n0::/\n")
+    assert service is not None
+    assert service.unit == "vllm.service"
+    docker = parse(f"4:memory:/docker/{ID}\n1:name=systemd:/system.slice/docker.service\n")
+    assert docker is not None
+    assert (docker.container, docker.unit) == (ID, None)
 
 
 def test_of_the_hierarchies_of_v1_the_one_that_says_most_is_taken() -> None:

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import Clock
 from agent.config import NodeSettings
@@ -21,6 +21,7 @@ from agent.metric import Distribution, Metric, Sample
 from agent.snapshot import Snapshot
 
 ROOT = Path("/")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -39,10 +40,10 @@ class Node(NamedTuple):
     simulated_since: int | None = None
     """In the demo, when its simulation began, ns of the monotonic clock: then no hardware of this machine is read."""
 
-    def ask(self, reading: Callable[[], T]) -> T | None:
+    def ask(self, reading: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Read one thing. None where there is none of it, or where it failed, which is told to `failed`."""
         try:
-            return reading()
+            return reading(*args, **kwargs)
         except NotSupported:
             return None
         except Unavailable as error:

@@ -2,7 +2,6 @@
 """Network interfaces as the kernel sees them: traffic, errors, drops, link, speed and what they are."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import NamedTuple
 
 from agent.catalogue.nic import (
@@ -29,7 +28,6 @@ from agent.metric import Sample, Series
 from agent.network_entities import Nic, NicError, NicErrorKind, NicInfo, NicIo, NicMembers, NicSensor, NicsLeftOut
 from agent.simulation.nics import simulated_nics
 from agent.system.ethtool import Ethtool, KernelEthtool
-from agent.system.net_dev import Traffic
 from agent.system.netdevs import STATISTICS, Interface, NetDevices, SysNetDevices
 
 _SLOW = 10 * NS
@@ -46,6 +44,8 @@ class _Known(NamedTuple):
     about: Interface
     nic: Nic
     traffic: tuple[Series, ...]
+    up: Series
+    changes: Series
     info: Sample
 
 
@@ -63,23 +63,24 @@ class NicReader:
         self._described = 0
         self._slow: dict[str, tuple[int, int | None, list[Sample]]] = {}
 
-    def read(self) -> Iterator[Sample]:
+    def read(self) -> list[Sample]:
         """Read all. One file that cannot be read costs its series."""
         now = self._node.clock.monotonic_ns()
         self._look(now)
         traffic = self._devices.traffic()
-        yield from self._left_out
+        found = list(self._left_out)
         for name, known in self._known.items():
-            yield known.info
+            found.append(known.info)
             if counters := traffic.get(name):
-                yield from _traffic(known, counters)
-            changes = self._node.ask(partial(self._devices.carrier_changes, known.about))
-            up = self._node.ask(partial(self._devices.up, known.about))
+                found.extend(map(Sample, known.traffic, counters))
+            up = self._node.ask(self._devices.up, known.about)
             if up is not None:
-                yield NETWORK_UP(known.nic, up)
+                found.append(Sample(known.up, up))
+            changes = self._node.ask(self._devices.carrier_changes, known.about)
             if changes is not None:
-                yield CARRIER_CHANGES(known.nic, changes)
-            yield from self._seldom(known, now, changes)
+                found.append(Sample(known.changes, changes))
+            found.extend(self._seldom(known, now, changes))
+        return found
 
     def _look(self, now: int) -> None:
         """See which interfaces there are."""
@@ -123,7 +124,8 @@ class NicReader:
             address=one.address,
             rdma=one.rdma,
         )
-        return _Known(one, nic, (*series[0], *series[1]), NIC_INFO(info, 1))
+        up, changes = NETWORK_UP.series(nic), CARRIER_CHANGES.series(nic)
+        return _Known(one, nic, (*series[0], *series[1]), up, changes, NIC_INFO(info, 1))
 
     def _firmware(self, one: Interface) -> str | None:
         if one.pci is None:
@@ -146,28 +148,24 @@ class NicReader:
 
     def _read_seldom(self, known: _Known) -> Iterator[Sample]:
         about, nic, devices, ask = known.about, known.nic, self._devices, self._node.ask
-        if (speed := ask(partial(devices.speed, about))) is not None:
+        if (speed := ask(devices.speed, about)) is not None:
             yield NETWORK_BANDWIDTH(nic, speed)
-        if (mtu := ask(partial(devices.mtu, about))) is not None:
+        if (mtu := ask(devices.mtu, about)) is not None:
             yield NIC_MTU(nic, mtu)
-        if about.kind == "bond" and (members := ask(partial(devices.members, about))) is not None:
+        if about.kind == "bond" and (members := ask(devices.members, about)) is not None:
             yield BOND_MEMBERS(NicMembers(nic, "up"), members.up)
             yield BOND_MEMBERS(NicMembers(nic, "down"), members.down)
         if about.kind != "physical":
             return
-        if (functions := ask(partial(devices.virtual_functions, about))) is not None:
+        if (functions := ask(devices.virtual_functions, about)) is not None:
             yield VIRTUAL_FUNCTIONS(nic, functions)
-        for location, celsius in ask(partial(devices.temperatures, about)) or ():
+        for location, celsius in ask(devices.temperatures, about) or ():
             yield NIC_TEMPERATURE(NicSensor(nic, location), celsius)
         for file in STATISTICS:
-            if (count := ask(partial(devices.statistic, about, file))) is not None:
+            if (count := ask(devices.statistic, about, file)) is not None:
                 way, _, kind = file.removesuffix("_errors").partition("_")
                 direction = "receive" if way == "rx" else "transmit"
                 yield NIC_ERROR_KINDS(NicErrorKind(nic, kind, direction), count)
-
-
-def _traffic(known: _Known, counters: Traffic) -> Iterator[Sample]:
-    return map(Sample, known.traffic, counters)
 
 
 def _open(node: Node) -> Read:

@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import NamedTuple
 
 from agent.catalogue.rdma import (
@@ -69,7 +68,7 @@ class RdmaReader:
             yield known.info
             yield from self._state(known)
             for file, series, scale, whole in known.counters:
-                value = self._node.ask(partial(self._ports.counter, known.port, file))
+                value = self._node.ask(self._ports.counter, known.port, file)
                 if value is not None:
                     yield Sample(series, (whole.take(value) if whole else value) * scale)
 
@@ -108,12 +107,12 @@ class RdmaReader:
 
     def _state(self, known: _Known) -> Iterator[Sample]:
         port, entity, ask = known.port, known.entity, self._node.ask
-        if state := ask(partial(self._ports.state, port)):
+        if state := ask(self._ports.state, port):
             yield RDMA_UP(entity, state == "active")
             yield RDMA_STATE(RdmaState(entity, state), 1)
-        if link := ask(partial(self._ports.link_state, port)):
+        if link := ask(self._ports.link_state, port):
             yield RDMA_LINK_STATE(RdmaState(entity, link), 1)
-        if (rate := ask(partial(self._ports.rate, port))) is not None:
+        if (rate := ask(self._ports.rate, port)) is not None:
             yield RDMA_BANDWIDTH(entity, rate)
 
 

@@ -22,8 +22,8 @@ def switch_name(resource: Mapping[str, Value]) -> str | None:
     """Say which switch a resource is; None where it says nothing."""
     for attribute in _NAMES:
         told = resource.get(attribute)
-        if isinstance(told, str) and told.strip():
-            return told.strip()[:_LONGEST_NAME]
+        if isinstance(told, str) and (name := " ".join(told.split())):
+            return name[:_LONGEST_NAME]
     return None
 
 
@@ -52,6 +52,7 @@ def points(
     if not found:
         outcomes[Outcome.LEFT_OUT if table.leaves_out(metric.name) else Outcome.UNKNOWN] += len(rows)
         return
+    name = metric.name
     wanted = {label for one in found for label in (*one.rule.labels.values(), *table.labels.values())}
     temporality = getattr(data, "aggregation_temporality", 0)
     # Where a switch says nothing of it, its histograms are deltas, as they are by default, and its sums are not.
@@ -61,7 +62,7 @@ def points(
             outcomes[Outcome.LEFT_OUT] += 1
             continue
         try:
-            told = tuple(_point(reader, metric.name, kind, row, wanted, row.time_unix_nano or arrived, delta=delta))
+            told = _point(reader, name, kind, row, wanted, row.time_unix_nano or arrived, delta=delta)
         except Malformed:
             outcomes[Outcome.MALFORMED] += 1
             continue
@@ -73,14 +74,14 @@ def points(
 
 def _point(
     reader: SwitchReader, name: str, kind: str, row: Any, wanted: set[str], time: int, *, delta: bool
-) -> Iterator[Number | Buckets]:
+) -> tuple[Number | Buckets, ...]:
     attributes = _attributes(row, wanted)
     if kind in {"gauge", "sum"}:
         return reader.numbers(name, attributes, _number(row), time, delta=delta)
     if kind == "histogram":
         total = row.sum if row.HasField("sum") else None
         counts, bounds = row.bucket_counts, row.explicit_bounds
-        return reader.buckets(name, attributes, counts, bounds, total, time, delta=delta)
+        return tuple(reader.buckets(name, attributes, counts, bounds, total, time, delta=delta))
     raise Malformed("neither number nor buckets")
 
 
@@ -90,12 +91,11 @@ def _number(row: Any) -> float:
 
 def _attributes(row: Any, wanted: set[str]) -> Attributes:
     """Read the attributes that are wanted, as text: 3 and "3" are the same."""
-    return tuple((pair.key, _text(pair.value)) for pair in row.attributes if pair.key in wanted)
+    pairs = [(pair.key, pair.value) for pair in row.attributes]
+    return tuple([(key, told.string_value or _text(told)) for key, told in pairs if key in wanted])
 
 
 def _text(told: Any) -> str:
-    if told.string_value:
-        return str(told.string_value)
     one = value(told)
     if isinstance(one, float) and one.is_integer():
         one = int(one)

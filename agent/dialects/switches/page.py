@@ -28,7 +28,7 @@ def lines(
             outcomes[Outcome.LEFT_OUT if table.leaves_out(line.name) else Outcome.UNKNOWN] += 1
             continue
         labels = dict(line.labels)
-        switch, time = labels.get(by, "").strip(), line.time or arrived
+        switch, time = " ".join(labels.get(by, "").split()), line.time or arrived
         if not switch or isnan(line.value):
             outcomes[Outcome.MALFORMED] += 1
         elif not wants(switch):
@@ -37,7 +37,7 @@ def lines(
             outcomes[Outcome.OLD] += 1
         else:
             try:
-                told = tuple(reader.numbers(line.name, line.labels, line.value, time))
+                told = reader.numbers(line.name, line.labels, line.value, time)
             except Malformed:
                 outcomes[Outcome.MALFORMED] += 1
             else:

@@ -52,6 +52,10 @@ class _Place(NamedTuple):
     found: Found
     series: tuple[tuple[str, Series], ...]
     """One, with an empty text; or one for each state, of a rule that has states."""
+    counts: bool
+    """It is of a counter."""
+    plain: bool
+    """Its value is that of the point, scaled."""
 
 
 class SwitchReader:
@@ -71,16 +75,28 @@ class SwitchReader:
 
     def numbers(
         self, name: str, attributes: Attributes, value: float, time: int, *, delta: bool = False
-    ) -> Iterator[Number]:
+    ) -> tuple[Number, ...]:
         """Give what a value says. Raises Malformed where it cannot be."""
-        for place in self._find(name, attributes):
+        places = self._find(name, attributes)
+        place = places[0]
+        if len(places) > 1 or not place.plain:
+            return tuple(self._each(places, value, time, delta=delta))
+        # Nearly all are like this, and a switch tells thousands each second.
+        if not (0 <= value <= _LARGEST if place.counts else isfinite(value)):
+            raise Malformed("a counter that is negative or too large, or no number")
+        rule, rank = place.found
+        told = value * rule.times / rule.divide
+        return (Number(place.series[0][1], told, time, delta and place.counts, rank),)
+
+    def _each(self, places: tuple[_Place, ...], value: float, time: int, *, delta: bool) -> Iterator[Number]:
+        for place in places:
             rule, rank = place.found
             if isinstance(rule.metric, Histogram):
                 raise Malformed("a histogram without buckets")
             for state, series in place.series:
                 told = _value(rule, state, value, self._cell)
                 if told is not None:
-                    yield Number(series, told, time, delta and isinstance(rule.metric, Counter), rank)
+                    yield Number(series, told, time, delta and place.counts, rank)
 
     def buckets(
         self,
@@ -133,7 +149,9 @@ class SwitchReader:
         else:
             series = (("", self._series(rule, told)),)
         known = tuple((state, one) for state, one in series if one is not None)
-        return _Place(found, known) if known else None
+        metric = rule.metric
+        plain = not (rule.states or rule.bit or rule.cells or isinstance(metric, Info | Histogram))
+        return _Place(found, known, isinstance(metric, Counter), plain) if known else None
 
     def _series(self, rule: SwitchRule, told: Mapping[str, str]) -> Series | None:
         """Say what a point is about; None where it lacks an attribute that this must be told apart by."""
@@ -151,7 +169,7 @@ class SwitchReader:
 
 
 def _text(value: str | None) -> str | None:
-    return value.strip()[:_LONGEST] or None if value else None
+    return " ".join(value.split())[:_LONGEST] or None if value else None
 
 
 def _value(rule: SwitchRule, state: str, value: float, cell: float | None) -> float | None:

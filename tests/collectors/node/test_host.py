@@ -15,6 +15,7 @@ from agent.config import HostCollector
 from agent.errors import NoPermission, Unavailable
 from agent.metric import Sample
 from agent.snapshot import EMPTY
+from agent.system import mounts
 from tests.collectors.node.bench import FIXTURES, Bench, copied, lines
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -126,6 +127,19 @@ def test_idle_time_that_goes_back_a_little_stands_still_and_one_that_begins_agai
         (root / "proc/stat").write_text(row.format(ticks=ticks))
         seen.append(made.lines()[idle])
     assert seen == [1000.0, 1000.0, 1001.0, 0.05]
+
+
+@pytest.mark.parametrize(
+    ("line", "mode"),
+    [
+        ("27 1 259:2 / / ro,relatime shared:1 - ext4 /dev/a rw,errors=remount-ro", "rw"),  # ProtectSystem=strict
+        ("27 1 259:2 / / rw,relatime - ext4 /dev/a ro,errors=remount-ro", "ro"),  # the kernel has found an error
+        ("27 1 259:2 / / rw,relatime shared:1 master:2 - xfs /dev/a rw", "rw"),
+    ],
+)
+def test_a_file_system_is_read_only_where_it_is_and_not_where_a_sandbox_says_so(line: str, mode: str) -> None:
+    ((_, mount),) = mounts.parse_mounts(line.encode())
+    assert mount == mounts.Mount("a", "/", mount.type, mode)
 
 
 def test_a_file_system_that_cannot_be_asked_costs_its_own_series() -> None:
