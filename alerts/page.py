@@ -29,19 +29,26 @@ They are made anew with other thresholds, selectors or addresses by
 
     joulespan generate --out DIR --thresholds FILE --selector job=joulespan --runbooks https://wiki.example.com/joulespan
 
-where FILE is YAML that maps names of thresholds to values, as `gpu.temperature.margin: 8`, or maps in maps. A name that
-does not exist is an error. Promises about time end at a bucket of their histogram, else `generate` refuses.
+A selector with `=~` instead of `=` is a regular expression. FILE is YAML that maps names of thresholds to values, as
+`gpu.temperature.margin: 8`, or maps in maps. A name that does not exist is an error. Promises about time end at a
+bucket of their histogram, else `generate` refuses.
 
 *critical*: someone is to act now. *warning*: on the same day. *info*: to be known when something else is wrong; send it
 nowhere by itself. Of one broken GPU several alerts may tell: group by `cluster`, `instance` and `hw_id`.
 """
 
 
+_TITLES = {"gpu": "GPUs"}
+
+
 def page(subjects: Sequence[Subject]) -> str:
     """Write it."""
     parts = [_INTRODUCTION]
     for subject in subjects:
-        parts += [f"## {subject.name.capitalize()}\n", "| alert | severity | for | fires when | thresholds |"]
+        parts += [
+            f"## {_TITLES.get(subject.name, subject.name.capitalize())}\n",
+            "| alert | severity | for | fires when | thresholds |",
+        ]
         parts += ["|---|---|---|---|---|", *map(_alert, subject.alerts), ""]
         parts += ["| recorded | meaning |", "|---|---|"]
         parts += [f"| `{rule.record}` | {rule.brief} |" for rule in subject.records]

@@ -151,7 +151,8 @@ def inference(scope: Scope, limits: Thresholds) -> tuple[Rule, ...]:
     return (
         Rule(
             "engine_model:joulespan_request_errors:ratio_rate5m",
-            failed / (finished > 0),
+            # Without any error there is no series of errors, and the share is 0 and not unknown.
+            (failed | finished * 0) / (finished > 0),
             "Share of requests that ended in an error, by engine and model.",
         ),
         Rule(

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the energy is spent on: joules per token, whose they are, what they cost, and how sure that is."""
 
+from typing import Any
+
 from agent.catalogue import energy, gpu, requests
+from agent.metric import Counter
 from agent.promql import Expr, Scope
 from dashboards.grafana import GREEN, ORANGE, RED, Draw, Look, Query, Step
 from dashboards.measures import (
@@ -31,7 +34,9 @@ _NO_SPANS = "no request has finished, or engines send no spans."
 _CLASS = f"{{engine}} {{{MODEL}}}"
 _PUE = "The data centre's own overhead is in it, by the variable PUE."
 _RESIDUAL = Look(unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.25)))
-_UNEXPLAINED = Look(unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.3)), low=0, high=1)
+_UNEXPLAINED = Look(
+    unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.3)), low=0, high=1, decimals=1
+)
 
 
 def page(scope: Scope) -> Dashboard:
@@ -160,10 +165,15 @@ def _whose(scope: Scope) -> Line:
         (energy.ENERGY_IDLE, "idle"),
         (energy.ENERGY_UNATTRIBUTED, "unattributed"),
     ]
+    host: list[tuple[Counter[Any], str]] = [
+        (energy.OVERHEAD, "requests"),
+        (energy.OVERHEAD_IDLE, "idle"),
+        (energy.OVERHEAD_UNATTRIBUTED, "unattributed"),
+    ]
     return line(
         8,
         graph(
-            "Power of all GPUs by whose it was",
+            "GPUs by whose it was",
             [metric for metric, _ in parts],
             *[Query(scope.rate(metric).sum(), words) for metric, words in parts],
             look=Look(low=0),
@@ -172,7 +182,16 @@ def _whose(scope: Scope) -> Line:
             rate=True,
         ),
         graph(
-            "Power by tenant",
+            "CPUs and memory by whose it was",
+            [metric for metric, _ in host],
+            *[Query(scope.rate(metric).sum(), words) for metric, words in host],
+            look=Look(low=0),
+            draw=Draw(stack=True),
+            empty="the hosts have no power meters that may be read.",
+            rate=True,
+        ),
+        graph(
+            "By tenant",
             energy.ENERGY_ATTRIBUTED,
             Query(scope.rate(energy.ENERGY_ATTRIBUTED).sum("tenant"), "{tenant}"),
             look=Look(low=0),
@@ -181,7 +200,7 @@ def _whose(scope: Scope) -> Line:
             rate=True,
         ),
         graph(
-            "Power by model and phase",
+            "By model and phase",
             energy.ENERGY_ATTRIBUTED,
             Query(scope.rate(energy.ENERGY_ATTRIBUTED).sum("engine", MODEL, "phase"), f"{_CLASS} {{phase}}"),
             look=Look(low=0),

@@ -36,7 +36,7 @@ _HOUR = 3600
 _TO_NODE = to("node", instance="{Node}")
 _TO_GPU = to("gpu", instance="{Node}", gpu="{GPU}")
 _COUNT = Look(unit="short")
-_FOUND = Look(unit="short", steps=(Step(GREEN), Step(ORANGE, 1), Step(RED, 5)))
+_FOUND = Look(unit="short", steps=(Step(GREEN), Step(ORANGE, 1), Step(RED, 5)), decimals=0)
 
 
 def page(scope: Scope) -> Dashboard:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What carries the data between GPUs, processors and nodes: NVLink and its fabric, C2C, PCIe."""
 
-from agent.catalogue import gpu, links
+from agent.catalogue import gpu, links, rack
 from agent.catalogue.health import FABRIC_HEALTH, FABRIC_STATE, FABRIC_STATUS
 from agent.promql import Expr, Scope
 from dashboards.grafana import ANY_IS_BAD, ANY_IS_NOTED, GREEN, ORANGE, RED, Draw, Look, Query, Step
@@ -203,10 +203,11 @@ def _cliques(scope: Scope) -> Line:
         7,
         table(
             "Cliques",
-            (gpu.FABRIC_INFO, FABRIC_HEALTH),
+            (gpu.FABRIC_INFO, rack.GPUS, FABRIC_HEALTH),
             {"fabric.cluster_uuid": Key("Fabric", width=290), "fabric.clique": Key("Clique")},
             Column("GPUs", member.count(*keys), Look(unit="short")),
             Column("Nodes", member.count(*keys, NODE).count(*keys), Look(unit="short")),
+            Column("Missing", scope.of(rack.GPUS, {"state": "missing"}).sum(*keys), _BAD, "text"),
             Column("GPUs with problems", broken.sum(*keys), _BAD, "text"),
             note="GPUs of a clique reach each other's memory. An NVL72 is one fabric; where GPUs are missing, a job "
             "that wants them all will wait.",

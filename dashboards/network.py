@@ -2,7 +2,7 @@
 """What carries the data between nodes: network interfaces, RDMA, congestion, and the switches this node hears of."""
 
 from agent.catalogue import nic, rdma, switch, tcp
-from agent.promql import Regex, Scope, now
+from agent.promql import NotRegex, Regex, Scope, now
 from dashboards.grafana import ANY_IS_BAD, ANY_IS_NOTED, GREEN, ORANGE, RED, Draw, Look, Query, Step
 from dashboards.measures import NODE, WAY, or_zero
 from dashboards.page import Dashboard, Line, Row, line, to
@@ -17,6 +17,7 @@ _TO_NODE = to("node", instance="{Node}")
 _BAD = Look(unit="short", steps=ANY_IS_BAD)
 _NOTED = Look(unit="short", steps=ANY_IS_NOTED, decimals=0)
 _UP = Look(texts={"0": ("down", RED), "1": ("up", GREEN)}, steps=(Step(RED), Step(GREEN, 1)))
+_UNUSUAL = {"error.type": NotRegex("fec_corrected.*")}
 _NO_NIC = "no physical network interface is read here."
 _NO_RDMA = "there is no RDMA device here."
 _NO_SWITCH = "no switch sends its telemetry here, and no page of one is scraped."
@@ -224,9 +225,10 @@ def _losses(scope: Scope) -> Line:
         graph(
             "Errors of links",
             (nic.PORT_ERRORS, rdma.RDMA_ERRORS),
-            Query(scope.rate(nic.PORT_ERRORS).sum("error.type") > 0, "interface {error.type}"),
+            Query(scope.rate(nic.PORT_ERRORS, _UNUSUAL).sum("error.type") > 0, "interface {error.type}"),
             Query(scope.rate(rdma.RDMA_ERRORS).sum("error.type") > 0, "RDMA {error.type}"),
             look=Look(low=0),
+            note="Bits that forward error correction repaired are left out: they are usual.",
             empty=_QUIET,
             rate=True,
         ),

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs the tests: those that only compute beside those that start programs, on two cores: test.sh PYTHON
+# Runs the tests, on two cores: those that only compute, and then the installation that has to be alive for three
+# minutes, beside those that start programs: test.sh PYTHON
 set -u
 python=$1
-pure="tests/accuracy tests/alerts tests/dialects tests/exposition tests/otlp tests/processors tests/simulation"
+pure="tests/accuracy tests/alerts tests/dialects tests/exposition tests/otlp tests/processors tests/simulation tests/live"
 rest=
 for folder in $pure; do rest="$rest --ignore=$folder"; done
 out=$(mktemp)

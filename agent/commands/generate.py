@@ -2,7 +2,7 @@
 """`joulespan generate`: writes every file that is made from the catalogue, or checks that they are up to date."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +14,10 @@ from agent.catalogue import SECTIONS, metrics
 from agent.commands.dcgm_table import dcgm_table
 from agent.commands.engine_tables import engine_tables
 from agent.commands.switch_tables import switch_tables
+from agent.config import OWNER_LABELS
 from agent.errors import ConfigError
 from agent.metric import Histogram, Metric
-from agent.promql import Scope
+from agent.promql import Regex, Scope
 from alerts.thresholds import Thresholds, thresholds
 
 
@@ -85,7 +86,7 @@ def _scope(selectors: Sequence[str]) -> Scope:
         label, equals, value = selector.partition("=")
         if not equals:
             raise ConfigError(f"--selector {selector}: write LABEL=VALUE")
-        labels[label] = value
+        labels[label] = Regex(value[1:]) if value.startswith("~") else value
     return Scope(labels)
 
 
@@ -128,12 +129,22 @@ cannot be read is absent.
 
 def _row(metric: Metric[Any]) -> str:
     kind = type(metric).__name__.lower()
-    attributes = ", ".join(f"`{attribute.name}`" for attribute in metric.attributes) or "none"
+    attributes = ", ".join(_named(metric)) or "none"
     unit = f"`{metric.unit.ucum}`" if metric.unit.ucum else "none"
     meaning = metric.brief.replace("|", "\\|")
     if isinstance(metric, Histogram):
         meaning += f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets) or 'those of the source'}."
     return f"| `{metric.name}` | `{metric.prometheus}` | {kind} | {unit} | {attributes} | {meaning} |"
+
+
+def _named(metric: Metric[Any]) -> Iterator[str]:
+    """Name the attributes; what a request can have of its owner is twenty of them, and the same for all."""
+    owned = "owner" in metric.entity._fields
+    for attribute in metric.attributes:
+        if not (owned and attribute.name in OWNER_LABELS):
+            yield f"`{attribute.name}`"
+    if owned:
+        yield "[those of the owner](owners.md#requests)"
 
 
 def _attributes() -> str:

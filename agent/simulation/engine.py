@@ -93,7 +93,9 @@ def serve(deployment: Deployment, started: int, provider: TracerProvider, alive:
     def now() -> float:
         return (clock.monotonic_ns() - started) / NS
 
-    page: WSGIServer | None = server.metrics.show(lambda: server.stopped(now()))
+    first = server.metrics.show(lambda: server.stopped(now()))
+    page: WSGIServer | None = first
+    port = first.server_port
     while alive():
         for finished in server.until(now()):
             emit(tracer, finished, clock.unix_ns(started))
@@ -104,7 +106,7 @@ def serve(deployment: Deployment, started: int, provider: TracerProvider, alive:
             page = None
         elif there and not page:
             server.begin_again(now())
-            page = server.metrics.show(lambda: server.stopped(now()))
+            page = server.metrics.show(lambda: server.stopped(now()), port)
         time.sleep(_TICK)
 
 

@@ -47,6 +47,8 @@ class EngineMetrics:
         self._usage = self._gauge("kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.")
         self._prompt = self._counter("prompt_tokens", "Number of prefill tokens processed.")
         self._hits = self._counter("prompt_tokens_cached", "Number of cached prompt tokens (local + external).")
+        self._looked_up = self._counter("prefix_cache_queries", "Prefix cache queries, in number of queried tokens.")
+        self._found = self._counter("prefix_cache_hits", "Prefix cache hits, in number of cached tokens.")
         self._generated = self._counter("generation_tokens", "Number of generation tokens processed.")
         self._preempted = self._counter("num_preemptions", "Cumulative number of preemption from the engine.")
         source = Counter("vllm:prompt_tokens_by_source", "Number of prompt tokens by source.",
@@ -85,13 +87,13 @@ class EngineMetrics:
         while self._ends and self._ends[0].last_token <= now:
             self._end(self._ends.popleft())
 
-    def show(self, updated: Callable[[], AbstractContextManager[None]]) -> WSGIServer:
-        """Serve the page on a free port of loopback, from a thread.
+    def show(self, updated: Callable[[], AbstractContextManager[None]], port: int = 0) -> WSGIServer:
+        """Serve the page on a port of loopback, by default a free one, from a thread.
 
         Each page is written inside of `updated`, which brings the metrics up to now and keeps them there meanwhile.
         """
         self.registry.updated = updated
-        server, _ = start_http_server(0, "127.0.0.1", self.registry)
+        server, _ = start_http_server(port, "127.0.0.1", self.registry)
         return server
 
     def _step(self, step: Step) -> None:
@@ -105,6 +107,8 @@ class EngineMetrics:
         self._usage.set(min(1.0, step.context / self._cache))
         self._prompt.inc(computed + cached)
         self._hits.inc(cached)
+        self._looked_up.inc(computed + cached)
+        self._found.inc(cached)
         self._sources[0].inc(computed)
         self._sources[1].inc(cached)
         self._generated.inc(generated)

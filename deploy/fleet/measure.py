@@ -3,10 +3,12 @@
 """Checks what sizing.py says: many nodes that serve the page of a running agent, and one real store that scrapes them.
 
     joulespan demo --listen 127.0.0.1:9840 &
-    python3 deploy/fleet/measure.py http://127.0.0.1:9840/metrics --store prometheus --nodes 100 --minutes 12
+    python3 deploy/fleet/measure.py http://127.0.0.1:9840/metrics --pages build/pages --seconds 480    # records pages
+    python3 deploy/fleet/measure.py --pages build/pages --store prometheus --nodes 100 --minutes 12    # runs
 
-Each node has GPU ids of its own; values and everything else are the agent's, read anew each second. Needs `prometheus`
-or `victoria-metrics` (both are in Debian), and only its own folder and ports of the loopback.
+The pages are recorded first, one a second, so that a machine that is busy with the run does not change them: each node
+serves one after the other, with GPU ids of its own. Needs `prometheus` or `victoria-metrics` (both are in Debian), and
+only its own folder and ports of the loopback.
 """
 
 import argparse
@@ -27,10 +29,26 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import sizing  # noqa: E402 - beside this file
 
-_KEPT = 1.0
-"""Seconds for which a page of the agent is served."""
 _UUID = b"GPU-00000000-"
 """How GPU ids of the demo begin."""
+_WHOLE = 0.99
+"""Of the lines that pages usually have: one with fewer is of a moment when the agent had not read everything."""
+
+
+def record(source: str, folder: Path, seconds: int) -> None:
+    """Write a page a second into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(seconds):
+        (folder / f"{number:05}").write_text(sizing.read(source))
+        time.sleep(1)
+
+
+def recorded(folder: Path) -> list[Path]:
+    """Give the pages that are whole, in order."""
+    pages = sorted(folder.iterdir())
+    lines = {page: page.read_bytes().count(b"\n") for page in pages}
+    usual = sorted(lines.values())[len(lines) // 2]
+    return [page for page in pages if _WHOLE * usual <= lines[page] <= usual / _WHOLE]
 
 
 class Nodes(http.server.ThreadingHTTPServer):
@@ -38,22 +56,18 @@ class Nodes(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, source: str) -> None:
-        """Serve what the agent at `source` says."""
+    def __init__(self, pages: list[Path], seconds: float) -> None:
+        """Serve `pages` one after the other in `seconds`."""
         super().__init__(("127.0.0.1", 0), _Handler)
-        self._source = source
-        self._page, self._read = b"", 0.0
-        self._lock = threading.Lock()
+        self._pages = pages
+        self._seconds = seconds
+        self._began = time.monotonic()
 
     def page(self, node: int) -> bytes:
-        """Give a node's page."""
-        with self._lock:
-            if time.monotonic() - self._read > _KEPT:
-                with urllib.request.urlopen(self._source, timeout=10) as answer:  # noqa: S310 - given by who runs it
-                    self._page = answer.read()
-                self._read = time.monotonic()
-            page = self._page
-        return page.replace(_UUID, b"GPU-%08x-" % node)
+        """Give a node's page of the moment."""
+        at = (time.monotonic() - self._began) / self._seconds
+        page = self._pages[min(int(at * len(self._pages)), len(self._pages) - 1)]
+        return page.read_bytes().replace(_UUID, b"GPU-%08x-" % node)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -61,12 +75,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Nodes
 
     def do_GET(self) -> None:
-        try:
-            body = self.server.page(int(self.path.split("/")[1]))
-        except OSError:
-            # A node that is down: the store counts fewer samples, and says so.
-            self.send_error(503)
-            return
+        body = self.server.page(int(self.path.split("/")[1]))
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.send_header("Content-Length", str(len(body)))
@@ -89,19 +98,26 @@ class Measured(NamedTuple):
 def main() -> int:
     """Run, measure, and print what was said beside what is."""
     parser = argparse.ArgumentParser(description="What a store takes for many nodes, beside what sizing.py says.")
-    parser.add_argument("page", help="the URL of the /metrics of `joulespan demo`")
+    parser.add_argument("source", nargs="?", help="the URL of the /metrics of `joulespan demo`: record its pages")
+    parser.add_argument("--pages", type=Path, required=True, help="the folder of the recorded pages")
+    parser.add_argument("--seconds", type=int, default=480, help="how long to record")
     parser.add_argument("--store", choices=sorted(STORES), default="prometheus")
     parser.add_argument("--nodes", type=int, default=100)
     parser.add_argument("--interval", type=float, default=15.0)
     parser.add_argument("--minutes", type=float, default=12.0)
     arguments = parser.parse_args()
-    nodes = Nodes(arguments.page)
+    if arguments.source:
+        record(arguments.source, arguments.pages, arguments.seconds)
+        return 0
+    pages = recorded(arguments.pages)
+    nodes = Nodes(pages, 60 * arguments.minutes)
     threading.Thread(target=nodes.serve_forever, daemon=True).start()
-    one = sizing.cardinality(sizing.read(arguments.page))
-    fleet = _fleet(arguments.nodes, arguments.interval, sizing.read(arguments.page))
-    said = sizing.size(fleet, one, sizing.Rates())
+    text = pages[-1].read_text()
+    fleet = sizing.counted(text, arguments.nodes, arguments.interval)
+    said = sizing.size(fleet, sizing.cardinality(text), sizing.Rates())
     with tempfile.TemporaryDirectory(prefix="joulespan-fleet-") as folder:
-        store = STORES[arguments.store](Path(folder), nodes.server_address[1], fleet)
+        block = max(1, int(arguments.minutes / 3))
+        store = STORES[arguments.store](Path(folder), nodes.server_address[1], fleet, block)
         try:
             time.sleep(60 * arguments.minutes)
             got = store.measured(fleet)
@@ -114,27 +130,12 @@ def main() -> int:
         ("memory, MiB", said.series * memory / sizing.MIB, got.memory / sizing.MIB),
         ("bytes a sample on disk", disk, got.bytes_per_sample),
     )
-    print(f"{store.version}, {fleet.nodes} nodes every {fleet.interval:g} s for {arguments.minutes:g} min\n")
+    how = f"{fleet.nodes} nodes every {fleet.interval:g} s for {arguments.minutes:g} min, {len(pages)} pages"
+    print(f"{store.version}, {how}\n")
     print("| | said | measured |\n|---|---|---|")
     for name, before, after in rows:
         print(f"| {name} | {before:,.6g} | {after:,.6g} |".replace(",", " "))
     return 0
-
-
-def _fleet(nodes: int, interval: float, page: str) -> sizing.Fleet:
-    """Tell what the agent's node has."""
-    gpus, links, engines, tenants = set(), set(), set(), set()
-    for labels in sizing.labels(page):
-        if "hw_id" in labels:
-            gpus.add(labels["hw_id"])
-            links |= {(labels["hw_id"], labels["link"])} if "link" in labels else set()
-        if "engine" in labels:
-            engines.add(labels["engine"])
-            tenants |= {(labels["engine"], labels["tenant"])} if "tenant" in labels else set()
-    fleet = sizing.Fleet(nodes, interval=interval)
-    return fleet._replace(
-        gpus=len(gpus), links=len(links) / len(gpus), engines=len(engines), tenants=len(tenants) / len(engines)
-    )
 
 
 class _Store:
@@ -143,14 +144,13 @@ class _Store:
     command: tuple[str, ...] = ()
     data = ""
 
-    def __init__(self, folder: Path, port: int, fleet: sizing.Fleet) -> None:
+    def __init__(self, folder: Path, port: int, fleet: sizing.Fleet, block: int) -> None:
         self._folder = folder
         self._log = (folder / "log").open("w")
         (folder / "scrape.yml").write_text(json.dumps(_scrapes(port, fleet)))
         self.port = _free_port()
-        words = [
-            word.format(port=self.port, data=folder / "data", config=folder / "scrape.yml") for word in self.command
-        ]
+        places = {"port": self.port, "data": folder / "data", "config": folder / "scrape.yml", "block": block}
+        words = [word.format(**places) for word in self.command]
         said = subprocess.run([words[0], "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - ours
         self.version = (said.stdout + said.stderr).splitlines()[0].partition(" (")[0]
         self._process = subprocess.Popen(words, cwd=folder, stdout=self._log, stderr=self._log)  # noqa: S603 - ours
@@ -186,11 +186,11 @@ class _Store:
 
 
 class Prometheus(_Store):
-    """Prometheus, whose blocks are closed early, so that there are some."""
+    """Prometheus, whose blocks are closed early, so that there are some: a third of the run each."""
 
     command = (
         "prometheus", "--config.file={config}", "--storage.tsdb.path={data}", "--web.listen-address=127.0.0.1:{port}",
-        "--storage.tsdb.min-block-duration=5m", "--storage.tsdb.max-block-duration=5m",
+        "--storage.tsdb.min-block-duration={block}m", "--storage.tsdb.max-block-duration={block}m",
     )  # fmt: skip
 
     def rates(self, rates: sizing.Rates) -> tuple[float, float]:

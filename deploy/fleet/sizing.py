@@ -59,16 +59,24 @@ class Cardinality(NamedTuple):
     node: float
     gpu: float
     link: float
+    nic: float
+    switch: float
     engine: float
     tenant: float
 
 
 class Fleet(NamedTuple):
-    """How many of each there are, how often they are read, and how many requests come."""
+    """How many of each there are, how often they are read, and how many requests come.
+
+    `links` of a GPU, `switches` that an agent is told of, `tenants` of an engine; `requests` a second and node,
+    `spans` of a request, `sampled` of traces that are kept.
+    """
 
     nodes: int
     gpus: int = 8
     links: float = 18
+    nics: int = 8
+    switches: float = 0.1
     engines: int = 2
     tenants: float = 10
     interval: float = 15.0
@@ -89,14 +97,34 @@ class Size(NamedTuple):
 
 def cardinality(page: str) -> Cardinality:
     """Count the series of a page by what there is one of. A page without one of a kind tells 0 of it."""
+    series, there = _counted(page)
+    return Cardinality(*(series[kind] / max(there[kind], 1) for kind in Cardinality._fields))
+
+
+def counted(page: str, nodes: int, interval: float) -> Fleet:
+    """Tell of how many nodes like that of the page a fleet would be."""
+    _, there = _counted(page)
+    gpus, engines = max(there["gpu"], 1), max(there["engine"], 1)
+    return Fleet(
+        nodes,
+        there["gpu"],
+        there["link"] / gpus,
+        there["nic"],
+        there["switch"],
+        there["engine"],
+        there["tenant"] / engines,
+        interval,
+    )
+
+
+def _counted(page: str) -> tuple[Counter[str], dict[str, int]]:
     series: Counter[str] = Counter()
     things: dict[str, set[tuple[str, ...]]] = {kind: set() for kind in Cardinality._fields}
     for has in labels(page):
         kind, thing = _about(has)
         series[kind] += 1
         things[kind].add(thing)
-    things["node"] = {()}
-    return Cardinality(*(series[kind] / max(len(things[kind]), 1) for kind in Cardinality._fields))
+    return series, {kind: len(some) for kind, some in things.items()} | {"node": 1}
 
 
 def labels(page: str) -> Iterator[dict[str, str]]:
@@ -107,14 +135,17 @@ def labels(page: str) -> Iterator[dict[str, str]]:
 
 
 def _about(labels: dict[str, str]) -> tuple[str, tuple[str, ...]]:
-    if "link" in labels and "hw_id" in labels:
-        return "link", (labels["hw_id"], labels["link"])
-    if "hw_id" in labels and "engine" not in labels:
-        return "gpu", (labels["hw_id"],)
     if "engine" in labels and "tenant" in labels:
         return "tenant", (labels["engine"], labels["tenant"])
     if "engine" in labels:
         return "engine", (labels["engine"],)
+    if "switch" in labels:
+        return "switch", (labels["switch"],)
+    kind = labels.get("hw_type", "gpu") if "hw_id" in labels else ""
+    if kind == "gpu":
+        return ("link", (labels["hw_id"], labels["link"])) if "link" in labels else ("gpu", (labels["hw_id"],))
+    if kind == "network":
+        return "nic", (labels["hw_id"],)
     return "node", ()
 
 
@@ -123,6 +154,7 @@ def size(fleet: Fleet, one: Cardinality, rates: Rates) -> Size:
     gpu = one.gpu + fleet.links * one.link
     engine = one.engine + fleet.tenants * one.tenant
     node = one.node + SCRAPE_SERIES + fleet.gpus * gpu + fleet.engines * engine
+    node += fleet.nics * one.nic + fleet.switches * one.switch
     requests = fleet.nodes * fleet.requests
     spans = requests * fleet.spans
     return Size(fleet.nodes * node, fleet.nodes * node / fleet.interval, spans, spans * rates.span_bytes, requests)
@@ -207,7 +239,7 @@ def read(source: str) -> str:
     """Read a page from a file, or from an agent."""
     if not source.startswith(("http://", "https://")):
         return Path(source).read_text("utf-8")
-    with urllib.request.urlopen(source, timeout=10) as answer:  # noqa: S310 - checked above
+    with urllib.request.urlopen(source, timeout=60) as answer:  # noqa: S310 - checked above
         text: str = answer.read().decode()
         return text
 

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 LISTENING = re.compile(r"joulespan\.http: listening on (http://\S+)")
 RECEIVING = re.compile(r"joulespan\.(otlp_grpc|otlp_http): listening on (?:http://)?(\S+)")
-START = 20.0
+START = 60.0
 """Seconds; far more than it takes, for a busy machine."""
 
 

@@ -70,3 +70,11 @@ def test_a_page_of_the_configuration_is_scraped(settings: Path, tmp_path: Path) 
             assert scrape.value("joulespan_switch_port_io_bytes_total", **labels) == 4e6
             scrape = agent.until(lambda now: now.values("joulespan_switch_page_up"))
             assert scrape.value("joulespan_switch_page_up", page="rack") == 1
+
+
+def test_each_nic_of_the_demo_is_known_to_be_at_a_port_of_its_switch(tmp_path: Path) -> None:
+    with running("demo", env=os.environ, log=tmp_path / "log") as agent:
+        scrape = agent.until(lambda now: len(now.values("joulespan_switch_link_info")) == 8, seconds=60)
+        found = {(one["hw_name"], one["switch_port"]) for one in scrape.labels("joulespan_switch_link_info")}
+        assert found == {(f"rdma{index}", f"swp{index + 1}s0") for index in range(8)}
+        assert {one["source"] for one in scrape.labels("joulespan_switch_link_info")} == {"switch"}

@@ -4,6 +4,7 @@
 from agent.catalogue.gpu import GPU_INFO
 from agent.catalogue.own import (
     BUILD_INFO,
+    COLLECTOR_DURATION,
     COLLECTOR_LAST_SUCCESS,
     COLLECTOR_MISSED,
     COLLECTOR_SUCCESS,
@@ -27,6 +28,10 @@ DROPPED = {"receiver": "otlp_grpc", "outcome": "dropped", "reason": "full"}
 
 def here(values: str, node: str = "n1") -> Input:
     return stored(BUILD_INFO, values, {"version": "1", "mode": "run"}, node=node)
+
+
+def took(values: str) -> Input:
+    return stored(COLLECTOR_DURATION, values, NVLINK)
 
 
 PRESENCE: tuple[Case, ...] = (
@@ -123,13 +128,27 @@ COLLECTORS: tuple[Case, ...] = (
     silent("JoulespanCollectorFailing", "all succeed", "15m", stored(COLLECTOR_SUCCESS, "1x30", NVLINK)),
     fires(
         "JoulespanCollectorSlow",
-        "one run a minute is left out",
+        "two runs a minute are left out",
         "20m",
-        stored(COLLECTOR_MISSED, "0+1x30", NVLINK),
+        stored(COLLECTOR_MISSED, "0+2x30", NVLINK),
+        took("12x30"),
         who=[NVLINK],
     ),
-    silent("JoulespanCollectorSlow", "one was left out", "20m", stored(COLLECTOR_MISSED, "0x10 1x30", NVLINK)),
-    silent("JoulespanCollectorSlow", "the agent began again", "20m", stored(COLLECTOR_MISSED, "900x10 0x30", NVLINK)),
+    silent("JoulespanCollectorSlow", "it is quick", "20m", stored(COLLECTOR_MISSED, "0+9x30", NVLINK), took("0.2x30")),
+    silent(
+        "JoulespanCollectorSlow",
+        "one was left out",
+        "20m",
+        stored(COLLECTOR_MISSED, "0x10 1x30", NVLINK),
+        took("12x30"),
+    ),
+    silent(
+        "JoulespanCollectorSlow",
+        "the agent began again",
+        "20m",
+        stored(COLLECTOR_MISSED, "900x10 0x30", NVLINK),
+        took("12x30"),
+    ),
     fires(
         "JoulespanSeriesDropped",
         "the first that is dropped makes the counter",

@@ -58,10 +58,19 @@ def test_what_is_out_of_date_is_named_and_not_written(inside: Path, capsys: pyte
 
 def test_selectors_thresholds_and_runbooks_are_in_what_is_made(inside: Path) -> None:
     (inside / "mine.yaml").write_text("gpu: {temperature: {margin: 8}}\n", "utf-8")
-    wanted = ["--selector", "job=mine", "--thresholds", "mine.yaml", "--runbooks", "https://wiki.example.com/gpu"]
+    wanted = [
+        "--selector",
+        "job=mine",
+        "--selector",
+        "cluster=~a|b",
+        "--thresholds",
+        "mine.yaml",
+        "--runbooks",
+        "https://wiki.example.com/gpu",
+    ]
     assert main(["generate", "--out", "made", *wanted]) == 0
     rules = (inside / "made/alerts/rules/joulespan-gpu.yaml").read_text("utf-8")
-    assert 'joulespan_gpu_temperature_margin_celsius{job="mine"} < 8' in rules
+    assert 'joulespan_gpu_temperature_margin_celsius{job="mine",cluster=~"a|b"} < 8' in rules
     assert "runbook_url: https://wiki.example.com/gpu/GpuLost.md" in rules
     assert 'job=\\"mine\\"' in (inside / "made/dashboards/json/gpu.json").read_text("utf-8")
 

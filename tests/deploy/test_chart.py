@@ -3,6 +3,7 @@
 
 import json
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ def named(values: str) -> str:
 def found(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     """All objects, with the defaults and with each values file."""
     return objects(rendered("helm4", *filter(None, [request.param])))
+
+
+def chart_version() -> str:
+    return str(yaml.safe_load((CHART / "Chart.yaml").read_text())["version"])
 
 
 def daemon(found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -193,6 +198,18 @@ def test_rules_and_dashboards_are_the_generated_files_to_the_letter(values: str,
         path = tmp_path / f"{each['metadata']['name']}.yaml"
         path.write_text(yaml.safe_dump(each["spec"]))
         subprocess.run(["promtool", "check", "rules", path], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_packed_chart_holds_the_rules_and_dashboards_themselves(version: str, tmp_path: Path) -> None:
+    done = helm(version, "package", str(CHART), "--destination", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tmp_path / f"joulespan-{chart_version()}.tgz") as packed:
+        files = {member.name for member in packed.getmembers() if member.isfile()}
+    for folder, kept in (("alerts/rules", "rules"), ("dashboards/json", "dashboards")):
+        names = {path.name for path in (ROOT / folder).iterdir() if path.suffix in (".yaml", ".json")}
+        assert names
+        assert {f"joulespan/files/{kept}/{name}" for name in names} <= files
 
 
 def test_a_monitor_makes_the_node_the_instance() -> None:

@@ -51,3 +51,18 @@ def test_the_unit_exposes_little(unit: Path) -> None:
 def test_every_line_of_the_environment_file_is_a_comment_or_a_variable() -> None:
     for line in (UNITS / "joulespan.default").read_text().splitlines():
         assert re.fullmatch(r"|#.*|[A-Z][A-Z0-9_]*=.*", line), line
+
+
+def test_the_unit_is_installed_for_its_place_and_what_the_administrator_wrote_stays(tmp_path: Path) -> None:
+    written = tmp_path / "etc" / "joulespan" / "config.yaml"
+    written.parent.mkdir(parents=True)
+    written.write_text("attribution: { lateness: 5s }\n")
+    script = UNITS.parents[1] / "scripts" / "install_unit.sh"
+    subprocess.run(["sh", script, "/srv/joulespan", "/etc/systemd/system", tmp_path], check=True)
+    unit = (tmp_path / "etc" / "systemd" / "system" / "joulespan.service").read_text()
+    assert "ExecStart=/srv/joulespan/bin/joulespan run --config /etc/joulespan/config.yaml" in unit
+    assert written.read_text() == "attribution: { lateness: 5s }\n"
+    assert (tmp_path / "etc" / "default" / "joulespan").stat().st_mode & 0o777 == 0o600
+    examples = {path.name for path in (tmp_path / "srv" / "joulespan" / "share" / "doc" / "drop-ins").iterdir()}
+    assert examples == {path.name for path in (UNITS / "joulespan.service.d").glob("*.example")}
+    assert (tmp_path / "usr" / "local" / "bin" / "joulespan").readlink() == Path("/srv/joulespan/bin/joulespan")

@@ -187,6 +187,8 @@ def _prometheus(
             {
                 "global": {"scrape_interval": "2s", "evaluation_interval": f"{EVERY}s"},
                 "rule_files": [str(rules)],
+                # vmagent writes over several connections, which overtake each other.
+                "storage": {"tsdb": {"out_of_order_time_window": "10m"}},
                 "scrape_configs": [{"job_name": "joulespan", "static_configs": targets}],
             }
         ),

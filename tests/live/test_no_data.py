@@ -15,7 +15,7 @@ from tests.live.test_rules import ALERTS, RECORDED
 
 def _asked_for() -> set[str]:
     """List every metric of every query, whatever the variables are."""
-    anything = defaultdict(lambda: "1")
+    anything: dict[str, str] = defaultdict(lambda: "1")
     queries = [interpolated(target.expr, anything) for target in targets()]
     queries += [alert["expr"] for alert in ALERTS] + list(RECORDED.values())
     return {selector.metric for query in queries for selector in selectors(query)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.no_data import ABSENT, QUIET
+from tests.live.no_data import ABSENT, DEPENDS, LABELS, QUIET
 from tests.live.queries import among, excused, selectors
 from tests.live.stack import Prometheus, Stack, groups, skip_without
 
@@ -41,12 +41,12 @@ def test_every_alert_is_evaluable(live: Stack, alert: dict[str, Any]) -> None:
 def test_every_label_that_an_alert_selects_by_or_speaks_of_exists(live: Stack, alert: dict[str, Any]) -> None:
     known = [one for one in selectors(alert["expr"]) if not _nowhere(one.metric)]
     there = {one.metric: _labels(live.scraped, one.metric) for one in known}
-    assert not [(one.metric, label) for one in known for label in one.labels - there[one.metric]]
+    assert not [(one.metric, label) for one in known for label in one.labels - there[one.metric] - LABELS.keys()]
     spoken = set(re.findall(r"\$labels\.(\w+)", " ".join(alert["annotations"].values())))
     if len(known) == len(selectors(alert["expr"])):
-        assert spoken <= set().union(*there.values())
+        assert spoken <= set(LABELS).union(*there.values())
     for series in live.scraped.series(f'ALERTS{{alertname="{alert["alert"]}"}}'):
-        assert spoken <= series.keys()
+        assert spoken <= series.keys() | LABELS.keys()
 
 
 def test_the_script_of_faults_raises_alerts(live: Stack) -> None:
@@ -63,7 +63,7 @@ def _excused(record: str, *, pushed: bool = False) -> bool:
 
 
 def _nowhere(metric: str) -> bool:
-    return among(metric, ABSENT) or metric in QUIET or (metric in RECORDED and _excused(metric))
+    return among(metric, {**ABSENT, **DEPENDS}) or metric in QUIET or (metric in RECORDED and _excused(metric))
 
 
 @cache

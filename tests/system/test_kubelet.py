@@ -2,7 +2,10 @@
 """The kubelet is asked over its socket, and what can be wrong with it is told apart."""
 
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -118,3 +121,26 @@ def test_a_socket_that_is_not_for_us_needs_a_right(path: Path) -> None:
         path.chmod(0o400)
         with pytest.raises(NoPermission, match="run as root"):
             Kubelet(path).given()
+
+
+_ASK = "from pathlib import Path; from agent.system.kubelet import Kubelet; print(len(Kubelet(Path({path!r})).given()))"
+_AS_IN_A_POD = """
+mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} || exit 77
+exec setpriv --bounding-set=-all --inh-caps=-all {python} -c "$ASK"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="takes root, and util-linux")
+def test_root_without_any_capability_may_ask_in_a_folder_that_is_mounted_read_only(path: Path) -> None:
+    kubelet = FakeKubelet()
+    kubelet.pods = [pod("a", "ml", {"nvidia.com/gpu": [GPU, MIG]})]
+    with serving(kubelet, path):
+        path.chmod(0o600)
+        script = _AS_IN_A_POD.format(folder=path.parent, python=sys.executable)
+        environ = {**os.environ, "ASK": _ASK.format(path=str(path))}
+        asked = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", script], env=environ, capture_output=True, text=True, check=False
+        )
+    if asked.returncode == 77 or "unshare" in asked.stderr:
+        pytest.skip("no mount namespace may be made here")
+    assert (asked.returncode, asked.stdout.strip()) == (0, "2"), asked.stderr
