@@ -93,8 +93,9 @@ def serve(deployment: Deployment, started: int, provider: TracerProvider, alive:
     def now() -> float:
         return (clock.monotonic_ns() - started) / NS
 
-    page: WSGIServer | None = server.metrics.show(lambda: server.stopped(now()))
-    port = page.server_port
+    first = server.metrics.show(lambda: server.stopped(now()))
+    page: WSGIServer | None = first
+    port = first.server_port
     while alive():
         for finished in server.until(now()):
             emit(tracer, finished, clock.unix_ns(started))
