@@ -56,6 +56,7 @@ NOT_PUSHED: Mapping[str, str] = {
 
 LABELS: Mapping[str, str] = {
     "gen_ai_request_model": "vLLM's spans do not name the model",
+    "reason": "of spans only where they were refused or dropped, and why",
     "engine_rank": "an engine without data parallelism has none",
 }
 """Labels that some series have elsewhere, and none has here."""
