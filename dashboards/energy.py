@@ -34,7 +34,9 @@ _NO_SPANS = "no request has finished, or engines send no spans."
 _CLASS = f"{{engine}} {{{MODEL}}}"
 _PUE = "The data centre's own overhead is in it, by the variable PUE."
 _RESIDUAL = Look(unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.25)))
-_UNEXPLAINED = Look(unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.3)), low=0, high=1)
+_UNEXPLAINED = Look(
+    unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.3)), low=0, high=1, decimals=1
+)
 
 
 def page(scope: Scope) -> Dashboard:

@@ -116,7 +116,8 @@ def main() -> int:
     fleet = sizing.counted(text, arguments.nodes, arguments.interval)
     said = sizing.size(fleet, sizing.cardinality(text), sizing.Rates())
     with tempfile.TemporaryDirectory(prefix="joulespan-fleet-") as folder:
-        store = STORES[arguments.store](Path(folder), nodes.server_address[1], fleet)
+        block = max(1, int(arguments.minutes / 3))
+        store = STORES[arguments.store](Path(folder), nodes.server_address[1], fleet, block)
         try:
             time.sleep(60 * arguments.minutes)
             got = store.measured(fleet)
@@ -143,14 +144,13 @@ class _Store:
     command: tuple[str, ...] = ()
     data = ""
 
-    def __init__(self, folder: Path, port: int, fleet: sizing.Fleet) -> None:
+    def __init__(self, folder: Path, port: int, fleet: sizing.Fleet, block: int) -> None:
         self._folder = folder
         self._log = (folder / "log").open("w")
         (folder / "scrape.yml").write_text(json.dumps(_scrapes(port, fleet)))
         self.port = _free_port()
-        words = [
-            word.format(port=self.port, data=folder / "data", config=folder / "scrape.yml") for word in self.command
-        ]
+        places = {"port": self.port, "data": folder / "data", "config": folder / "scrape.yml", "block": block}
+        words = [word.format(**places) for word in self.command]
         said = subprocess.run([words[0], "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - ours
         self.version = (said.stdout + said.stderr).splitlines()[0].partition(" (")[0]
         self._process = subprocess.Popen(words, cwd=folder, stdout=self._log, stderr=self._log)  # noqa: S603 - ours
@@ -186,11 +186,11 @@ class _Store:
 
 
 class Prometheus(_Store):
-    """Prometheus, whose blocks are closed early, so that there are some."""
+    """Prometheus, whose blocks are closed early, so that there are some: a third of the run each."""
 
     command = (
         "prometheus", "--config.file={config}", "--storage.tsdb.path={data}", "--web.listen-address=127.0.0.1:{port}",
-        "--storage.tsdb.min-block-duration=5m", "--storage.tsdb.max-block-duration=5m",
+        "--storage.tsdb.min-block-duration={block}m", "--storage.tsdb.max-block-duration={block}m",
     )  # fmt: skip
 
     def rates(self, rates: sizing.Rates) -> tuple[float, float]:

@@ -239,7 +239,7 @@ def read(source: str) -> str:
     """Read a page from a file, or from an agent."""
     if not source.startswith(("http://", "https://")):
         return Path(source).read_text("utf-8")
-    with urllib.request.urlopen(source, timeout=10) as answer:  # noqa: S310 - checked above
+    with urllib.request.urlopen(source, timeout=60) as answer:  # noqa: S310 - checked above
         text: str = answer.read().decode()
         return text
 

@@ -174,7 +174,8 @@ def test_sigusr1_lets_go_of_the_driver(agent: RunningAgent) -> None:
 
 def test_the_demo_says_that_it_is_one(tmp_path: Path, mock_nvml: MockNvml) -> None:
     with running("demo", env=mock_nvml.env(), log=tmp_path / "log") as agent:
-        scrape = agent.until(lambda scrape: len(scrape.values("hw_power_watts")) == GPUS and complete(scrape))
+        scrape = agent.until(complete)
+        assert len(scrape.values("hw_power_watts", hw_type="gpu")) == GPUS
         assert scrape.labels("joulespan_build_info")[0]["mode"] == "demo"
         assert b"simulated" in agent.get("/")
         assert "demo" in agent.log
