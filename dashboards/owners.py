@@ -38,7 +38,7 @@ def _owners(scope: Scope) -> Line:
         table(
             "Owners",
             (owners.GPU_OWNER, owners.OWNER_MEMORY, owners.OWNER_ENERGY, gpu.SM_ACTIVE),
-            {"owner": Key("Owner", width=260), "owner.kind": Key("Kind", width=90)},
+            {"owner": Key("Owner", width=330), "owner.kind": Key("Kind", width=90)},
             Column("GPUs", each.count(*keys), Look(unit="short")),
             Column("SM activity", active.avg(*keys), SHARE, "gauge"),
             Column("Memory", scope.of(owners.OWNER_MEMORY).sum("owner"), Look(unit="bytes")),
