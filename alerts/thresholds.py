@@ -107,7 +107,7 @@ RACK_REMEMBERED = Period("rack.remembered", "1d", "How long GPUs that left an NV
 
 AGENT_REMEMBERED = Period("agent.remembered", "1h", "How long an agent that went away is missed.")
 SILENCE = Limit("agent.reader.silence", 30, Unit.SECONDS, "Time since the reader process was heard.")
-MISSED = Limit("agent.collector.missed", 5, Unit.EVENTS, "Runs of a collector left out in ten minutes.")
+MISSED = Limit("agent.collector.missed", 10, Unit.EVENTS, "Runs of a collector left out in ten minutes.")
 DURATION = Limit("agent.collector.duration", 0.5, Unit.SECONDS, "Longest run of a collector in ten minutes.")
 READINGS_AGE = Limit("agent.readings.age", 300, Unit.SECONDS, "Time since any collector of an agent succeeded.")
 CLOCK = Limit("agent.clock", 30, Unit.SECONDS, "How far a node's clock is before that of Prometheus.")

@@ -6,6 +6,7 @@ from typing import Any
 from agent.catalogue import energy, gpu, requests
 from agent.metric import Counter
 from agent.promql import Expr, Scope
+from dashboards import owners
 from dashboards.grafana import GREEN, ORANGE, RED, Draw, Look, Query, Step
 from dashboards.measures import (
     IDLE,
@@ -34,7 +35,9 @@ _NO_SPANS = "no request has finished, or engines send no spans."
 _CLASS = f"{{engine}} {{{MODEL}}}"
 _PUE = "The data centre's own overhead is in it, by the variable PUE."
 _RESIDUAL = Look(unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.25)))
-_UNEXPLAINED = Look(unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.3)), low=0, high=1)
+_UNEXPLAINED = Look(
+    unit="percentunit", steps=(Step(GREEN), Step(ORANGE, 0.1), Step(RED, 0.3)), low=0, high=1, decimals=1
+)
 
 
 def page(scope: Scope) -> Dashboard:
@@ -47,6 +50,7 @@ def page(scope: Scope) -> Dashboard:
         rows=(
             Row("Now", (_now(chosen), _tokens(chosen), _whose(chosen))),
             Row("Cost", (_money(chosen), _bill(chosen))),
+            owners.row(scope),
             Row("A request", (_requests(chosen),)),
             Row("How sure that is", (_calibration(chosen), _costs(chosen)), closed=True),
         ),

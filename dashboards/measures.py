@@ -29,7 +29,7 @@ POWER_SHARE = Look(unit="percentunit", steps=rising(0.95, 1.02), low=0, high=1.1
 MARGIN = Look(unit="celsius", steps=falling(3, 8))
 PER_TOKEN = Look(unit="joule", low=0)
 HELD = Look(unit="percentunit", steps=(Step(GREEN), Step(YELLOW, 0.01), Step(ORANGE, 0.1), Step(RED, 0.3)))
-IDLE = Look(unit="percentunit", steps=(Step(GREEN), Step(YELLOW, 0.3), Step(ORANGE, 0.6)), low=0, high=1)
+IDLE = Look(unit="percentunit", steps=(Step(GREEN), Step(YELLOW, 0.3), Step(ORANGE, 0.6)), low=0, high=1, decimals=1)
 TRACE = "A point is a request: it opens its trace where the data source knows where traces are."
 HARMFUL = {"reason": Regex("sw_thermal|hw_thermal|power_brake|hw_slowdown|reliability")}
 """Reasons for lower clocks that say something is wrong; running at the power limit is not among them."""

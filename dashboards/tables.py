@@ -122,13 +122,14 @@ def matrix(title: str, about: Metric[Any], expr: Expr, rows: str, columns: str, 
 def _column(column: Column) -> dict[str, Any]:
     """Write how a column looks; a value that is not set is left to the table, but for what an empty cell says."""
     found = {key: value for key, value in look_json(column.look).items() if value not in (None, [])}
-    return override("name", column.title, custom__cellOptions=_CELL[column.cell], noValue="–", **found)  # noqa: RUF001 - as Grafana writes it
+    # Else Grafana writes into an empty cell why the whole table may be empty.
+    return override("name", column.title, custom__cellOptions=_CELL[column.cell], noValue="-", **found)
 
 
 def _keys(keys: Mapping[str, Key]) -> list[dict[str, Any]]:
     made = []
     for key in keys.values():
         link = {"targetBlank": False, "title": f"Open {key.title}", "url": key.link}
-        properties = {"links": [link] if key.link else None, "custom__width": key.width or None}
+        properties = {"links": [link] if key.link else None, "custom__width": key.width or None, "noValue": "-"}
         made.append(override("name", key.title, **{name: value for name, value in properties.items() if value}))
-    return [one for one in made if one["properties"]]
+    return made

@@ -3,7 +3,7 @@
 
 A statistic is a number and a name; whether it counts or measures, and in what, is only in the driver's documents. So
 what is not in the table is not published, and counted. Sources: mlx5's counters.rst in the documentation of Linux, the
-documentation of the ENA driver. docs/network.md is the table for readers.
+documentation of the ENA driver, the names that the bnxt driver has. docs/network.md is the table for readers.
 """
 
 import re
@@ -190,6 +190,18 @@ RULES: tuple[Rule, ...] = (
     _rule("module_bus_stuck", MODULE_EVENTS, _event("bus_stuck")),
     _rule("module_bad_shorted", MODULE_EVENTS, _event("bad_shorted")),
     _rule("module_high_temp", MODULE_EVENTS, _event("high_temperature")),
+    # bnxt: all priorities have theirs, whether they may pause or not.
+    _rule(f"{_WAY}_pause_frames", PAUSE_FRAMES, _link_io),
+    _rule(f"{_WAY}_pfc_ena_frames_pri{_PRIORITY}", PAUSE_FRAMES, _priority_io, used=True),
+    _rule(f"pfc_pri{_PRIORITY}_{_WAY}_duration_us", PAUSE_DURATION, _priority_io, _MICRO, used=True),
+    _rule(f"pfc_pri{_PRIORITY}_rx_transitions", PAUSE_TRANSITIONS, _priority, used=True),
+    _rule(f"{_WAY}_bytes_pri{_PRIORITY}", PRIORITY_IO, _priority_io, used=True),
+    _rule("rx_fcs_err_frames", PORT_ERRORS, _error("crc", "receive")),
+    _rule("rx_pcs_symbol_err", PORT_ERRORS, _error("pcs_symbol", "receive")),
+    _rule("rx_corrected_bits", PORT_ERRORS, _error("fec_corrected_bits", "receive")),
+    _rule("rx_buffer_passed_threshold", BUFFER_ALMOST_FULL, _nic),
+    _rule("rx_stat_discard", NIC_DISCARDS, _discard("port_buffer", "receive")),
+    _rule("link_down_events", LINK_DOWNS, _nic),
     # ENA: packets dropped because the instance used more than it is allowed.
     _rule("bw_in_allowance_exceeded", NIC_DISCARDS, _discard("bandwidth_in", "receive")),
     _rule("bw_out_allowance_exceeded", NIC_DISCARDS, _discard("bandwidth_out", "transmit")),

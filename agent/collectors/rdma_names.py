@@ -159,6 +159,21 @@ MEANINGS: dict[str, Meaning] = {
     "hw_counters/tx_pkts": Meaning(RDMA_PACKETS, _io("transmit")),
     "hw_counters/rx_pkts": Meaning(RDMA_PACKETS, _io("receive")),
     "hw_counters/rx_drops": Meaning(RDMA_DISCARDS, _reason("receive")),
+    "hw_counters/retrans_pkts": Meaning(RDMA_RETRANSMITS, _reason("packets")),
+    "hw_counters/retrans_timeout_events": Meaning(RDMA_RETRANSMITS, _reason("ack_timeout")),
+    "hw_counters/impaired_remote_conn_events": Meaning(RDMA_RETRANSMITS, _reason("impaired")),
+    "hw_counters/unresponsive_remote_events": Meaning(RDMA_RETRANSMITS, _reason("unresponsive")),
+    # bnxt_re.
+    "hw_counters/to_retransmits": Meaning(RDMA_RETRANSMITS, _reason("ack_timeout")),
+    "hw_counters/seq_err_naks_rcvd": Meaning(RDMA_RETRANSMITS, _reason("packet_sequence")),
+    "hw_counters/missing_resp": Meaning(RDMA_RETRANSMITS, _reason("missing_response")),
+    "hw_counters/max_retry_exceeded": Meaning(RDMA_RETRANSMITS, _reason("retries_exceeded")),
+    "hw_counters/rnr_naks_rcvd": Meaning(RDMA_NOT_READY, _reason("retried")),
+    "hw_counters/dup_req": Meaning(RDMA_OUT_OF_ORDER, _reason("duplicate_request")),
+    "hw_counters/tx_roce_discards": Meaning(RDMA_DISCARDS, _reason("transmit")),
+    "hw_counters/rx_roce_discards": Meaning(RDMA_DISCARDS, _reason("receive")),
+    "hw_counters/tx_roce_errors": Meaning(RDMA_ERRORS, _error("transmit")),
+    "hw_counters/rx_roce_errors": Meaning(RDMA_ERRORS, _error("receive")),
 }
 """Files that are published, by their path below the port's folder."""
 

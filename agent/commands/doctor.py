@@ -12,6 +12,7 @@ import msgspec
 
 from agent.commands.engines import ADVICE, Engine, Engines, ask
 from agent.commands.host_findings import host_findings
+from agent.commands.network_findings import network_findings
 from agent.commands.owner_sources import in_kubernetes, owner_checks
 from agent.config import Address, Config, OwnersCollector
 from agent.config_file import load
@@ -61,7 +62,8 @@ def doctor(*, as_json: bool) -> int:
 def diagnose() -> Diagnosis:
     """Look at the host, ask the GPUs, and ask the agent that runs here."""
     report, hang = _ask()
-    findings = [*_driver(report, hang), *_host(report), *(Finding(*one) for one in host_findings())]
+    found = [*host_findings(), *network_findings()]
+    findings = [*_driver(report, hang), *_host(report), *(Finding(*one) for one in found)]
     for gpu in report.gpus:
         findings += _gpu(gpu)
     findings += [Finding(*check) for check in owner_checks(_owners(), Path("/"), in_pod=in_kubernetes())]

@@ -63,7 +63,7 @@ _TROUBLED: Final = MappingProxyType(
             _QWEN,
             traffic=replace(_QWEN.traffic, requests_per_second=1.5),
             limits=Limits(kv_tokens=24_000),
-            trouble=Trouble(failing=Spell(12.0, 40.0, 3.0), down=Spell(150.0, 162.0, 0.0)),
+            trouble=Trouble(failing=Spell(12.0, 40.0, 3.0), down=Spell(150.0, 158.0, 0.0)),
         ),
     }
 )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kubelet says of the devices of pods: messages of its PodResources API, version v1, as bytes.
 
-Source: k8s.io/kubelet/pkg/apis/podresources/v1/api.proto. It has the names of pods and not their UIDs. Six messages of
-which a few fields are wanted are read with the reader of the wire format that is here already: generated code for them
-would need a generator that fits the protobuf library of each release.
+Source: k8s.io/kubelet/pkg/apis/podresources/v1/api.proto. It has the names of pods and not their UIDs. Seven messages
+of which a few fields are wanted are read with the reader of the wire format that is here already: generated code for
+them would need a generator that fits the protobuf library of each release.
 """
 
 from collections.abc import Iterator

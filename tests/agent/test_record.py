@@ -28,8 +28,10 @@ def counters(place: Path) -> dict[str, list[tuple[int, float]]]:
         for metric in json.loads(line)["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]:
             if metric["name"] == "hw.energy":
                 for point in metric["sum"]["dataPoints"]:
-                    uuid = point["attributes"][0]["value"]["stringValue"]
-                    found.setdefault(uuid, []).append((int(point["timeUnixNano"]), point["asDouble"]))
+                    told = {pair["key"]: pair["value"]["stringValue"] for pair in point["attributes"]}
+                    if told["hw.type"] == "gpu":
+                        at = int(point["timeUnixNano"])
+                        found.setdefault(told["hw.id"], []).append((at, point["asDouble"]))
     return found
 
 

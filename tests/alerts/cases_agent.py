@@ -128,9 +128,9 @@ COLLECTORS: tuple[Case, ...] = (
     silent("JoulespanCollectorFailing", "all succeed", "15m", stored(COLLECTOR_SUCCESS, "1x30", NVLINK)),
     fires(
         "JoulespanCollectorSlow",
-        "one run a minute is left out",
+        "two runs a minute are left out",
         "20m",
-        stored(COLLECTOR_MISSED, "0+1x30", NVLINK),
+        stored(COLLECTOR_MISSED, "0+2x30", NVLINK),
         took("12x30"),
         who=[NVLINK],
     ),

@@ -66,6 +66,10 @@ def test_the_reader_hides_a_wrap(tmp_path: Path) -> None:
         ("roce_adp_retrans", "joulespan.rdma.retransmits"),
         ("req_transport_retries_exceeded", "joulespan.rdma.retransmits"),
         ("rnr_nak_retry_err", "joulespan.rdma.receiver_not_ready"),
+        ("retrans_pkts", "joulespan.rdma.retransmits"),
+        ("seq_err_naks_rcvd", "joulespan.rdma.retransmits"),
+        ("dup_req", "joulespan.rdma.out_of_order"),
+        ("rnr_naks_rcvd", "joulespan.rdma.receiver_not_ready"),
     ],
 )
 def test_what_tells_of_loss_is_apart_from_what_adaptive_routing_makes_usual(file: str, metric: str) -> None:

@@ -194,6 +194,20 @@ def test_every_number_in_a_table_has_a_unit(name: str) -> None:
 
 
 @each
+def test_why_a_table_may_be_empty_is_not_written_into_its_empty_cells(name: str) -> None:
+    for panel in panels(DASHBOARDS[name]):
+        if panel["type"] == "table" and "noValue" in panel["fieldConfig"]["defaults"]:
+            organized = panel["transformations"][-1]["options"]
+            titles = {t for field, t in organized["renameByName"].items() if field not in organized["excludeByName"]}
+            written = {
+                override["matcher"]["options"]
+                for override in panel["fieldConfig"]["overrides"]
+                if {"id": "noValue", "value": "-"} in override["properties"]
+            }
+            assert titles == written, panel["title"]
+
+
+@each
 def test_panels_are_told_apart_and_fill_the_grid(name: str) -> None:
     ids = Counter(one["id"] for one in [*DASHBOARDS[name]["panels"], *panels(DASHBOARDS[name])] if one["type"] != "row")
     rows = [one["id"] for one in DASHBOARDS[name]["panels"] if one["type"] == "row"]

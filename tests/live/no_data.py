@@ -19,7 +19,8 @@ ABSENT: Mapping[str, str] = {
     "joulespan_nic_bond_members": "no simulated interface is part of a bond",
     "joulespan_nic_pause_storms_total": "the driver of the simulated NICs counts none",
     "joulespan_rdma_transmit_wait_total": "of InfiniBand; the simulated ports are RoCE",
-    "joulespan_switch_(buffer|page|port_pause|priority_pause)_.*": "the simulated switch has none of it",
+    "joulespan_switch_(buffer_watermark_bytes|page_up)": "the simulated switch has none of it",
+    "joulespan_switch_(port|priority)_pause_frames_total": "as above",
     "joulespan_request_slow_total": "not made yet",
 }
 """Metrics, as regular expressions, that no node here has. A query of one of them may return nothing."""
@@ -29,13 +30,13 @@ DEPENDS: Mapping[str, str] = {
     "joulespan_tcp_.*|joulespan_host_.*|system_.*": "of the machine that the tests run on",
     "joulespan_cpu_.*|joulespan_node_energy_joules_total": "where the machine tells the power of its CPUs",
     "joulespan_receiver_refusals_total": "only once a request was refused",
+    "joulespan_nic_port_errors_total|joulespan_rdma_retransmits_total": "a simulated port has one now and then",
 }
-"""Metrics, as regular expressions, that some machines have."""
+"""Metrics, as regular expressions, of which a query may return something or not."""
 
 QUIET: Mapping[str, str] = {
     "fleet / Energy per output token, and a week ago / B": "there is no week ago",
     "network / PCIe did not take what came in / A": "the simulated NICs lose nothing",
-    "network / Signs of loss in RDMA / A": "as above",
     "network / Receivers not ready / A": "as above",
     "network / Discarded and dropped / A": "as above",
     "network / Discarded and dropped / B": "as above",
@@ -56,6 +57,7 @@ NOT_PUSHED: Mapping[str, str] = {
 
 LABELS: Mapping[str, str] = {
     "gen_ai_request_model": "vLLM's spans do not name the model",
+    "reason": "of spans only where they were refused or dropped, and why",
     "engine_rank": "an engine without data parallelism has none",
 }
 """Labels that some series have elsewhere, and none has here."""

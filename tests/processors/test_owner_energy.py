@@ -5,15 +5,17 @@ import pytest
 from hypothesis import given as cases
 from hypothesis import strategies as st
 
-from agent.catalogue.energy import ENERGY_ATTRIBUTED, ENERGY_MEASURED, ENGINE_UNATTRIBUTED
+from agent.catalogue.energy import ENERGY_ATTRIBUTED, ENERGY_IDLE, ENERGY_MEASURED, ENGINE_UNATTRIBUTED
 from agent.catalogue.gpu import ENERGY
 from agent.catalogue.owners import ENGINE_OWNER
 from agent.catalogue.requests import ENGINE_GPU
-from agent.entities import Engine, EngineGpu, Gpu, RequestPhase
+from agent.entities import Engine, EngineGpu, Gpu, RequestClass, RequestPhase
 from agent.metric import Sample
 from agent.owner_entities import NOBODY, EngineOwner, GpuOwner
+from agent.processors.hold import Divided
 from agent.processors.owner_energy import OwnerEnergy
 from agent.snapshot import Snapshots, Source
+from tests.processors.test_attribution import WORKING, Node
 
 GPU, OTHER = Gpu("GPU-0", "gpu0"), Gpu("GPU-1", "gpu1")
 MIG = "MIG-0"
@@ -119,3 +121,33 @@ def test_owners_and_shared_add_up_to_what_the_ledger_divided(rounds: list[tuple[
         bench.at(*ledger(x + unexplained + y + idle, ("x", x, unexplained), ("y", y, 0)), owners=both)
     assert sum(bench.energy.joules.values()) == pytest.approx(sum(totals), rel=1e-9, abs=1e-6)
     assert bench.energy.joules["GPU-0", "k8s/x"] == pytest.approx(totals[0] + totals[1], rel=1e-9, abs=1e-6)
+
+
+def test_what_a_real_ledger_divides_of_a_shared_gpu_is_its_owners_and_adds_up() -> None:
+    node = Node()
+    node.run(8)
+    node.run(8, WORKING)
+    both = [owner("k8s/a", shared=True), owner("k8s/b", shared=True)]
+    engines = [ENGINE_GPU(EngineGpu(name, GPU.id, "pid"), 1) for name in "ab"]
+    whose = [ENGINE_OWNER(EngineOwner(name, f"k8s/{name}"), 1) for name in "ab"]
+    bench = Bench()
+
+    def look() -> None:
+        samples = [*node.attribution.samples(node.metrics.samples), *engines, *whose]
+        bench.at(*(one for one in samples if isinstance(one, Sample)), owners=both)
+
+    look()
+    first, second = node.request(8, 12), node.request(12, 16)
+    node.add(first, Divided(second.request, "b", (GPU,), RequestClass("b", "m")))
+    for _ in range(6):
+        node.run(5)
+        node.attribution.advance()
+        look()
+    found = bench.energy.joules
+    attributed = node.said(ENERGY_ATTRIBUTED)
+    assert attributed.keys() == {"a", "b"}
+    for name in "ab":
+        rest = node.said(ENGINE_UNATTRIBUTED).get(name, 0.0)
+        assert found[GPU.id, f"k8s/{name}"] == pytest.approx(attributed[name] + rest, rel=1e-9)
+    assert sum(found.values()) == pytest.approx(node.said(ENERGY_MEASURED)[GPU.id], rel=1e-9)
+    assert found[GPU.id, "shared"] == pytest.approx(node.said(ENERGY_IDLE)[GPU.id], rel=1e-6)

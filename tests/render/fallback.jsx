@@ -6,11 +6,11 @@ import React from 'react';
 const LEFT = 120;
 const FOOT = 18;
 
-function Note({ text, theme }) {
+function Note({ text, width, theme }) {
   const style = { position: 'absolute', right: 4, bottom: 0, fontSize: 9, color: theme.colors.text.disabled };
   return (
     <span data-fallback style={style}>
-      {text}, drawn plainly: not Grafana&apos;s own
+      {width < 500 ? 'drawn plainly' : `${text}, drawn plainly: not Grafana's own`}
     </span>
   );
 }
@@ -98,7 +98,7 @@ export function Lanes({ panel, frames, range, width, height, theme }) {
           </span>
         ))}
       </div>
-      <Note text={panel.type} theme={theme} />
+      <Note text={panel.type} width={width} theme={theme} />
     </div>
   );
 }
@@ -167,7 +167,7 @@ export function Heat({ panel, frames, range, width, height, theme }) {
         })}
         <Axis range={range} left={left} width={width - left} y={height - 5} theme={theme} />
       </svg>
-      <Note text={panel.type} theme={theme} />
+      <Note text={panel.type} width={width} theme={theme} />
     </div>
   );
 }

@@ -69,7 +69,7 @@ function Head({ dashboard, variables }) {
   const text = (one) => (one.includeAll && /^(\.[*+]|\(.*\))$/.test(variables[one.name]) ? 'All' : variables[one.name]);
   return (
     <div style={{ color: theme.colors.text.primary, padding: '4px 0 10px', fontSize: 12, overflow: 'hidden' }}>
-      <span style={{ fontSize: 18, fontWeight: 500, marginRight: 16 }}>{dashboard.title}</span>
+      <span style={{ fontSize: 18, fontWeight: 500, marginRight: 16, whiteSpace: 'nowrap' }}>{dashboard.title}</span>
       {shown.map((one) => (
         <span key={one.name} style={pill}>
           <b>{one.label || one.name}</b> {text(one)}
