@@ -2,18 +2,20 @@
 """NICs, RDMA ports and their places, read from trees of machines: what comes out, and what one fault costs."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from agent.catalogue.gpu import GPU_INFO
+from agent.catalogue.own import SERIES_DROPPED
+from agent.catalogue.rdma import RDMA_UP
 from agent.clock import FakeClock
 from agent.collectors.node.affinity import Affinity
 from agent.collectors.node.ethtool import EthtoolReader
 from agent.collectors.node.nic import NicReader
-from agent.collectors.node.rdma import RdmaReader
+from agent.collectors.node.rdma import MOST, RdmaReader
 from agent.entities import Gpu, GpuInfo
 from agent.entity import attributes
 from agent.errors import NotSupported
@@ -22,7 +24,7 @@ from agent.network_entities import GpuNic
 from agent.snapshot import Snapshot, Snapshots, Source
 from agent.system.netdevs import SysNetDevices
 from agent.system.pci import SysBus
-from agent.system.rdma import SysRdmaPorts
+from agent.system.rdma import Port, SysRdmaPorts
 from tests.nodes import FAST, GOLDEN, NAMES, Failures, TreeEthtool, lines, node, plant, values
 
 NO_RDMA = "plain-vm"
@@ -302,7 +304,21 @@ def test_on_a_superchip_the_numa_node_tells(folder: Path) -> None:
 def test_gpus_of_another_machine_have_no_nics(hgx: Path) -> None:
     snapshots = Snapshots()
     snapshots.put_samples(Source("gpu_identity"), [GPU_INFO(GpuInfo(Gpu("GPU-1", "gpu0"), pci="0000:ff:1f.0"), 1)], 1)
-    assert affinity(hgx, snapshots.current) == []
+    assert pairs(affinity(hgx, snapshots.current)) == []
+
+
+class ManyPorts(SysRdmaPorts):
+    """A node with four RDMA devices more than are read."""
+
+    def scan(self, *, anew: bool = False) -> Sequence[Port]:
+        one = super().scan(anew=anew)[0]
+        return [one._replace(id=f"{number:04}") for number in range(MOST + 4)]
+
+
+def test_ports_beyond_the_most_are_left_out_and_counted(hgx: Path) -> None:
+    told = list(RdmaReader(node(hgx), ManyPorts(hgx)).read())
+    assert len({sample.series.entity for sample in told if sample.series.metric is RDMA_UP}) == MOST
+    assert [sample.value for sample in told if sample.series.metric is SERIES_DROPPED] == [4 * 24]
 
 
 def test_a_node_without_rdma_says_so(folder: Path) -> None:

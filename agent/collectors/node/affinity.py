@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from agent.catalogue.affinity import GPU_NIC_INFO
 from agent.catalogue.gpu import GPU_INFO
+from agent.catalogue.own import SERIES_DROPPED
+from agent.collectors.groups import LeftOut
 from agent.collectors.nic_choice import HARDWARE, choose
 from agent.collectors.node import Node, NodeCollector, Read
-from agent.entities import Gpu, GpuInfo
+from agent.entities import Collector, Gpu, GpuInfo
 from agent.errors import NotSupported
 from agent.metric import Sample
 from agent.network_entities import GpuNic
@@ -18,6 +20,7 @@ from agent.system.netdevs import NetDevices, SysNetDevices
 from agent.system.pci import Bus, Function, SysBus, nearness
 from agent.system.rdma import RdmaPorts, SysRdmaPorts
 
+NAME = "affinity"
 _MOST = 64
 """NICs that are compared with every GPU."""
 
@@ -40,14 +43,17 @@ class Affinity:
         self._devices = devices
         self._ports = ports
         self._bus = bus
+        self._left_out = LeftOut()
 
     def read(self) -> Iterator[Sample]:
         """Compare all. GPUs that the bus does not have, as on another machine's, have no NICs."""
-        nics = self._nics()
-        for info in gpus(self._node.snapshot()):
+        nics, there = self._nics(), gpus(self._node.snapshot())
+        self._left_out.note("nics", max(0, len(nics) - _MOST) * len(there))
+        for info in there:
             place = self._bus.function(info.pci) if info.pci else None
             if place is not None:
-                yield from compared(info.gpu, place, nics)
+                yield from compared(info.gpu, place, nics[:_MOST])
+        yield SERIES_DROPPED(Collector(NAME), self._left_out.total)
 
     def _nics(self) -> Sequence[_Nic]:
         found: dict[str, _Nic] = {}
@@ -58,7 +64,7 @@ class Affinity:
         for pci, port in self._rdma().items():
             if port not in {nic.rdma for nic in found.values()} and (function := self._bus.function(pci)):
                 found[pci] = _Nic(pci, None, port, function)
-        return list(found.values())[:_MOST]
+        return list(found.values())
 
     def _rdma(self) -> Mapping[str, str]:
         try:
@@ -90,4 +96,4 @@ def _open(node: Node) -> Read:
     return Affinity(node, SysNetDevices(node.root), SysRdmaPorts(node.root), SysBus(node.root)).read
 
 
-COLLECTOR = NodeCollector("affinity", _open, history=frozenset({GPU_NIC_INFO}))
+COLLECTOR = NodeCollector(NAME, _open, history=frozenset({GPU_NIC_INFO}))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from agent.catalogue.own import SERIES_DROPPED
 from agent.catalogue.rdma import (
     RDMA_BANDWIDTH,
     RDMA_CNP,
@@ -17,9 +18,11 @@ from agent.catalogue.rdma import (
     RDMA_UP,
 )
 from agent.clock import NS
+from agent.collectors.groups import LeftOut
 from agent.collectors.node import Node, NodeCollector, Read
 from agent.collectors.rdma_names import Whole, meaning, wraps
 from agent.config import NodeSettings
+from agent.entities import Collector
 from agent.metric import Sample, Series
 from agent.network_entities import RdmaInfo, RdmaPort, RdmaState
 from agent.simulation.nics import SimulatedPorts, simulated_nics
@@ -27,8 +30,11 @@ from agent.system.rdma import Port, RdmaPorts, SysRdmaPorts
 
 _ANEW = 60 * NS
 """ns after which what the ports are, and which counters they have, is looked up anew."""
+NAME = "rdma"
 MOST = 256
 """Ports that are read."""
+_OF_A_PORT = 24
+"""Series that a port has, about."""
 
 
 class _Counter(NamedTuple):
@@ -60,6 +66,7 @@ class RdmaReader:
         self._found: object = None
         self._looked: int | None = None
         self._whole: dict[Series, Whole] = {}
+        self._left_out = LeftOut()
 
     def read(self) -> Iterator[Sample]:
         """Read all. One file that cannot be read costs its series."""
@@ -71,6 +78,7 @@ class RdmaReader:
                 value = self._node.ask(self._ports.counter, known.port, file)
                 if value is not None:
                     yield Sample(series, (whole.take(value) if whole else value) * scale)
+        yield SERIES_DROPPED(Collector(NAME), self._left_out.total)
 
     def _look(self) -> None:
         now = self._node.clock.monotonic_ns()
@@ -79,8 +87,9 @@ class RdmaReader:
         if found is self._found and not anew:
             return
         self._found, self._looked = found, now
-        wanted = [port for port in found if _wanted(port, self._node.settings)][:MOST]
-        self._known = [self._describe(port) for port in wanted]
+        wanted = [port for port in found if _wanted(port, self._node.settings)]
+        self._left_out.note("ports", max(0, len(wanted) - MOST) * _OF_A_PORT)
+        self._known = [self._describe(port) for port in wanted[:MOST]]
         there = {one.series for known in self._known for one in known.counters}
         self._whole = {series: whole for series, whole in self._whole.items() if series in there}
 
@@ -131,5 +140,5 @@ def _open(node: Node) -> Read:
 
 
 COLLECTOR = NodeCollector(
-    "rdma", _open, history=frozenset({RDMA_INFO, RDMA_IO, RDMA_ECN_MARKED, RDMA_CNP, RDMA_RETRANSMITS})
+    NAME, _open, history=frozenset({RDMA_INFO, RDMA_IO, RDMA_ECN_MARKED, RDMA_CNP, RDMA_RETRANSMITS})
 )
