@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from agent.clock import NS, Clock
 from agent.collectors.node import NodeCollector, Read
 from agent.entity import attributes
 from agent.errors import NotSupported
-from agent.metric import Distribution, Metric, Sample, Series
+from agent.metric import Distribution, Sample, Series
 from agent.rounds import Rounds
 from agent.runs import Runs
 from agent.snapshot import Batch, Snapshots, Source
@@ -73,7 +73,7 @@ class Worker:
         self._read: Read | None = None
         self._failures: Counter[str] = Counter()
         self._first_error: str | None = None
-        self._layout = _Layout(job.collector.history)
+        self._layout = _Layout(job.collector)
         self.since: int | None = None
         """When the run under way began, ns; None between runs. Any thread may look."""
 
@@ -107,8 +107,9 @@ class Worker:
 class _Layout:
     """Keeps the series of a collector, and which of them are of which device, as long as it names the same."""
 
-    def __init__(self, history: frozenset[Metric[Any]]) -> None:
-        self._history = history
+    def __init__(self, collector: NodeCollector) -> None:
+        self._history = collector.history
+        self._remembered = collector.remembered
         self._series: tuple[Series, ...] = ()
         self._devices: dict[str, tuple[tuple[Series, ...], Sequence[int]]] = {}
 
@@ -135,7 +136,9 @@ class _Layout:
         places: dict[str, list[int]] = {}
         for place, (metric, entity) in enumerate(series):
             if metric in self._history:
-                places.setdefault(dict(attributes(entity)).get("hw.id", ""), []).append(place)
+                device = dict(attributes(entity)).get("hw.id", "")
+                if self._remembered(device):
+                    places.setdefault(device, []).append(place)
         before = self._devices
         self._devices = {}
         for device, some in places.items():

@@ -6,6 +6,7 @@ from typing import Any
 from agent.catalogue import energy, gpu, requests
 from agent.metric import Counter
 from agent.promql import Expr, Scope
+from dashboards import owners
 from dashboards.grafana import GREEN, ORANGE, RED, Draw, Look, Query, Step
 from dashboards.measures import (
     IDLE,
@@ -49,6 +50,7 @@ def page(scope: Scope) -> Dashboard:
         rows=(
             Row("Now", (_now(chosen), _tokens(chosen), _whose(chosen))),
             Row("Cost", (_money(chosen), _bill(chosen))),
+            owners.row(scope),
             Row("A request", (_requests(chosen),)),
             Row("How sure that is", (_calibration(chosen), _costs(chosen)), closed=True),
         ),

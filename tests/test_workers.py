@@ -232,3 +232,12 @@ def test_every_collector_of_the_node_has_its_section_in_the_configuration() -> N
     kinds = {field.name: field.type for field in msgspec.structs.fields(Collectors)}
     for collector in discover():
         assert issubclass(kinds[collector.name], NodeSettings)
+
+
+def test_only_devices_that_are_to_be_remembered_have_a_history(bench: Bench) -> None:
+    collector = NodeCollector(
+        "drives", lambda _: list, frozenset({POWER}), remembered=lambda device: device == FIRST.id
+    )
+    workers = Workers([Job(collector, 1.0, bench.device.open)], bench.snapshots, bench.timeline, bench.clock)
+    workers.take("drives", workers.workers["drives"].run(0))
+    assert (bench.history(FIRST), bench.history(SECOND)) == (1, 0)

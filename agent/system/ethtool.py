@@ -67,8 +67,10 @@ class KernelEthtool:
         self._buffer = array("Q", bytes(8 * (_SLACK + 1)))
 
     def __del__(self) -> None:
-        """Close it."""
-        os.close(self._descriptor)
+        """Close it, where it could be opened."""
+        descriptor = getattr(self, "_descriptor", None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def names(self, interface: str) -> tuple[str, ...]:
         """See Ethtool."""

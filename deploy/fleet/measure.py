@@ -14,6 +14,7 @@ only its own folder and ports of the loopback.
 import argparse
 import http.server
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -127,14 +128,14 @@ def main() -> int:
     rows = (
         ("series", said.series, got.series),
         ("samples/s", said.samples, got.samples),
-        ("memory, MiB", said.series * memory / sizing.MIB, got.memory / sizing.MIB),
+        ("memory in MiB", said.series * memory / sizing.MIB, got.memory / sizing.MIB),
         ("bytes a sample on disk", disk, got.bytes_per_sample),
     )
     how = f"{fleet.nodes} nodes every {fleet.interval:g} s for {arguments.minutes:g} min, {len(pages)} pages"
     print(f"{store.version}, {how}\n")
     print("| | said | measured |\n|---|---|---|")
     for name, before, after in rows:
-        print(f"| {name} | {before:,.6g} | {after:,.6g} |".replace(",", " "))
+        print(f"| {name} | {'' if math.isnan(before) else _number(before)} | {_number(after)} |")
     return 0
 
 
@@ -152,7 +153,7 @@ class _Store:
         places = {"port": self.port, "data": folder / "data", "config": folder / "scrape.yml", "block": block}
         words = [word.format(**places) for word in self.command]
         said = subprocess.run([words[0], "--version"], capture_output=True, text=True, check=False)  # noqa: S603 - ours
-        self.version = (said.stdout + said.stderr).splitlines()[0].partition(" (")[0]
+        self.version = (said.stdout + said.stderr).strip().partition("\n")[0].partition(" (")[0] or words[0]
         self._process = subprocess.Popen(words, cwd=folder, stdout=self._log, stderr=self._log)  # noqa: S603 - ours
 
     def stop(self) -> None:
@@ -224,7 +225,7 @@ class VictoriaMetrics(_Store):
 
     def rates(self, rates: sizing.Rates) -> tuple[float, float]:
         """See _Store."""
-        return rates.victoria_memory_per_series, rates.victoria_bytes_per_sample
+        return rates.victoria_memory_per_series, math.nan  # what it takes after weeks was not measured
 
     def measured(self, fleet: sizing.Fleet) -> Measured:
         """See _Store."""
@@ -251,6 +252,10 @@ def _scrapes(port: int, fleet: sizing.Fleet) -> dict[str, object]:
     ]
     job = {"job_name": "joulespan", "static_configs": targets}
     return {"global": {"scrape_interval": f"{fleet.interval:g}s"}, "scrape_configs": [job]}
+
+
+def _number(value: float) -> str:
+    return f"{value:,.6g}".replace(",", " ")
 
 
 def _free_port() -> int:

@@ -32,10 +32,9 @@ _LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
 class Rates(NamedTuple):
     """What storing takes, as measured on one machine; docs/fleet.md has the runs."""
 
-    prometheus_bytes_per_sample: float = 1.6
-    prometheus_memory_per_series: float = 6.0 * 1024
-    victoria_bytes_per_sample: float = 0.5
-    victoria_memory_per_series: float = 1.5 * 1024
+    prometheus_bytes_per_sample: float = 2.9
+    prometheus_memory_per_series: float = 4.0 * 1024
+    victoria_memory_per_series: float = 3.1 * 1024
     span_bytes: float = 1200.0
     """Of an annotated request span, as OTLP."""
     stored_span: float = 0.16
@@ -166,7 +165,6 @@ class Needs(NamedTuple):
     prometheus_memory: float
     prometheus_disk: float
     victoria_memory: float
-    victoria_disk: float
     objects: float
     traces: float
     records: float
@@ -178,7 +176,6 @@ def needs(fleet: Fleet, got: Size, rates: Rates) -> Needs:
         got.series * rates.prometheus_memory_per_series,
         got.samples * 15 * DAY * rates.prometheus_bytes_per_sample,
         got.series * rates.victoria_memory_per_series,
-        got.samples * 15 * DAY * rates.victoria_bytes_per_sample,
         got.samples * 365 * DAY * rates.prometheus_bytes_per_sample,
         got.span_bytes * fleet.sampled * rates.stored_span * 7 * DAY,
         got.rows * rates.row_bytes * 90 * DAY,
@@ -212,7 +209,6 @@ def _column(fleet: Fleet, got: Size, need: Needs, prices: Prices) -> dict[str, s
         "Prometheus: memory": _bytes(need.prometheus_memory),
         "Prometheus: disk, 15 days": _bytes(need.prometheus_disk),
         "VictoriaMetrics: memory": _bytes(need.victoria_memory),
-        "VictoriaMetrics: disk, 15 days": _bytes(need.victoria_disk),
         "metrics as objects, 1 year": _bytes(need.objects),
         "spans/s into the gateway": _number(got.spans),
         "bytes/s into the gateway": _bytes(got.span_bytes),
@@ -256,7 +252,7 @@ def main() -> int:
     arguments = vars(parser.parse_args())
     one = cardinality(read(arguments.pop("page")))
     nodes = arguments.pop("nodes")
-    print("Series of one:", ", ".join(f"{name} {number:.0f}" for name, number in one._asdict().items()), "\n")
+    print("Series of one:", ", ".join(f"{name} {number:.0f}" for name, number in one._asdict().items()) + "\n")
     print(table([Fleet(number, **arguments) for number in nodes], one, Rates(), Prices()))
     return 0
 

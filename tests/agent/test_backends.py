@@ -24,7 +24,7 @@ def prometheus(agent: RunningAgent, tmp_path: Path) -> Iterator[Prometheus]:
 
 
 def test_prometheus_scrapes_it_and_answers_queries_about_it(prometheus: Prometheus) -> None:
-    assert [value for _, value in prometheus.query("count(hw_power_watts)")] == [GPUS]
+    assert [value for _, value in prometheus.query("count(hw_power_watts{hw_type='gpu'})")] == [GPUS]
     assert [value for _, value in prometheus.query("count(joulespan_nvlink_io_bytes_total)")] == [GPUS * LINKS * 2]
     assert [value for _, value in prometheus.query('up{job="joulespan"}')] == [1]
     types = prometheus.types()
@@ -36,7 +36,7 @@ def test_prometheus_scrapes_it_and_answers_queries_about_it(prometheus: Promethe
 def test_the_rate_of_energy_is_the_mean_power(prometheus: Prometheus) -> None:
     time.sleep(10)
     ended = time.monotonic()
-    for labels, watts in prometheus.query("rate(hw_energy_joules_total[8s])"):
+    for labels, watts in prometheus.query("rate(hw_energy_joules_total{hw_type='gpu'}[8s])"):
         index = int(labels["hw_name"][3:])
         mean = (waves.energy(index, ended) - waves.energy(index, ended - 8)) / 8
         # The window lies somewhere in the last seconds; the wave has a period of 20 s.

@@ -41,7 +41,7 @@ def gone(scrape: Scrape, *names: str) -> bool:
 def test_a_gpu_that_falls_off_the_bus_costs_only_its_own_series(agent: RunningAgent, nvml_control: ControlFile) -> None:
     nvml_control.set(**{"lost.2": 1})
     scrape = agent.until(lambda scrape: gone(scrape, "gpu2"), STALE + SLACK)
-    assert len(scrape.values("hw_power_watts")) == GPUS - 1
+    assert len(scrape.values("hw_power_watts", hw_type="gpu")) == GPUS - 1
     assert fresh(agent, GPUS - 1)
     scrape = agent.until(lambda scrape: scrape.value("joulespan_node_gpus", state="lost") == 1)
     assert scrape.value("hw_status", hw_name="gpu2", hw_state="failed") == 1
@@ -57,7 +57,7 @@ def test_a_call_that_hangs_for_ever_costs_its_gpu_and_is_named(agent: RunningAge
     started = time.monotonic()
     agent.get("/metrics")
     assert time.monotonic() - started < 1
-    scrape = agent.until(lambda scrape: len(scrape.values("hw_power_watts")) == GPUS - 1)
+    scrape = agent.until(lambda scrape: len(scrape.values("hw_power_watts", hw_type="gpu")) == GPUS - 1)
     assert fresh(agent, GPUS - 1)
     scrape = agent.until(lambda scrape: scrape.value("joulespan_node_gpus", state="hung") == 1)
     assert scrape.value("joulespan_reader_stuck") == 1
@@ -90,7 +90,7 @@ def test_sigterm_ends_it_within_five_seconds_even_with_a_hung_driver(
     agent: RunningAgent, nvml_control: ControlFile
 ) -> None:
     nvml_control.set(**{"hang.all": 1})
-    agent.until(lambda scrape: not scrape.values("hw_power_watts"), STALE + SLACK)
+    agent.until(lambda scrape: not scrape.values("hw_power_watts", hw_type="gpu"), STALE + SLACK)
     assert agent.stop() < 5
     assert agent.process.returncode == 0
 
@@ -100,7 +100,7 @@ def test_a_driver_restart_is_survived_and_its_counters_start_again(
 ) -> None:
     before = agent.scrape().value("hw_energy_joules_total", hw_name="gpu0")
     nvml_control.set(driver="down")
-    agent.until(lambda scrape: not scrape.values("hw_power_watts"), STALE + SLACK)
+    agent.until(lambda scrape: not scrape.values("hw_power_watts", hw_type="gpu"), STALE + SLACK)
     agent.until(lambda scrape: scrape.value("joulespan_reader_up") == 0)
     nvml_control.set(**{"driver": "up", "driver.t0": time.monotonic(), "driver.version": "590.00.01"})
     scrape = agent.until(complete)
@@ -117,7 +117,7 @@ def test_a_reading_that_fails_costs_that_reading_and_is_counted(agent: RunningAg
         lambda scrape: scrape.values("joulespan_collector_success", collector="gpu_utilization") == [0]
     )
     assert scrape.value("joulespan_collector_failures_total", collector="gpu_utilization", error_type="Unavailable") > 0
-    assert len(scrape.values("hw_power_watts")) == GPUS
+    assert len(scrape.values("hw_power_watts", hw_type="gpu")) == GPUS
 
 
 def test_links_ecc_throttling_and_recovery_show_as_they_happen(agent: RunningAgent, nvml_control: ControlFile) -> None:

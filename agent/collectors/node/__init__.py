@@ -54,6 +54,10 @@ class Node(NamedTuple):
 Read = Callable[[], Iterable[Sample | Distribution]]
 
 
+def _every(_: str) -> bool:
+    return True
+
+
 class NodeCollector(NamedTuple):
     """A collector of one group of readings.
 
@@ -64,6 +68,8 @@ class NodeCollector(NamedTuple):
     name: str
     open: Callable[[Node], Read]
     history: frozenset[Metric[Any]] = frozenset()
+    remembered: Callable[[str], bool] = _every
+    """Of which devices, by their `hw.id`, there is a history."""
 
 
 def discover() -> list[NodeCollector]:

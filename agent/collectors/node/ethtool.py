@@ -65,6 +65,8 @@ class EthtoolReader:
             known = self._known[nic] = self._learn(nic, now)
         if known.unknown is None:
             return []
+        if not known.places:  # Nobody needs to be asked for what is not told.
+            return [known.unknown]
         try:
             values = self._ethtool.values(nic.name, known.total)
         except NotSupported:

@@ -29,6 +29,7 @@ from agent.network_entities import Nic, NicError, NicErrorKind, NicInfo, NicIo, 
 from agent.simulation.nics import simulated_nics
 from agent.system.ethtool import Ethtool, KernelEthtool
 from agent.system.netdevs import STATISTICS, Interface, NetDevices, SysNetDevices
+from agent.system.pci import address_in
 
 _SLOW = 10 * NS
 """ns between readings of what seldom changes, or what the driver takes a lock for."""
@@ -175,4 +176,9 @@ def _open(node: Node) -> Read:
     return NicReader(node, SysNetDevices(node.root), KernelEthtool()).read
 
 
-COLLECTOR = NodeCollector("nic", _open, history=frozenset({NETWORK_IO}))
+def _on_the_bus(device: str) -> bool:
+    """Requests are joined with NICs that are near GPUs: those on the PCI bus."""
+    return address_in(device) is not None
+
+
+COLLECTOR = NodeCollector("nic", _open, history=frozenset({NETWORK_IO}), remembered=_on_the_bus)
