@@ -90,7 +90,8 @@ function plain(labels) {
   return pairs.length ? `${name}{${pairs.join(', ')}}` : name || 'Value';
 }
 
-const number = (text) => (text === '+Inf' ? Infinity : text === '-Inf' ? -Infinity : Number(text));
+// No number is no point.
+const number = (text) => (text === '+Inf' ? Infinity : text === '-Inf' ? -Infinity : text === 'NaN' ? null : Number(text));
 
 function series(target, found) {
   return found.map(({ metric, values, value }) => {
