@@ -75,7 +75,7 @@ def _now(scope: Scope) -> Line:
     return line(
         4,
         stat(
-            "Power of requests",
+            "Power",
             energy.ENERGY_ATTRIBUTED,
             Query(attributed),
             note="Of the engines, models and tenants chosen.",
@@ -83,7 +83,7 @@ def _now(scope: Scope) -> Line:
             rate=True,
         ),
         stat(
-            "Energy per token",
+            "J per token",
             (energy.ENERGY_ATTRIBUTED, requests.REQUEST_TOKENS),
             Query(joules_per_token(scope)),
             look=PER_TOKEN,

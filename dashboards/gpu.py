@@ -158,7 +158,7 @@ def _clocks(scope: Scope) -> Line:
 
 
 def _events(scope: Scope) -> Line:
-    happened = (scope.of(health.XID_LAST_SEEN) > now() - typed("__interval_ms") / 1000).max(GPU, "xid") * 0 + 1
+    happened = (scope.of(health.XID_LAST_SEEN) > now() - typed("__rate_interval_ms") / 1000).max(GPU, "xid") * 0 + 1
     return line(
         7,
         timeline("Health", health.STATUS, Query(health_of(scope), "{hw.name}"), look=HEALTH),
@@ -167,7 +167,7 @@ def _events(scope: Scope) -> Line:
             (health.XID, health.XID_LAST_SEEN),
             Query(happened, "{hw.name} {xid}"),
             look=Look(texts={"1": ("XID", RED)}, steps=(Step(RED),)),
-            note="A bar where the last event falls into the step of the graph.",
+            note="A bar from the event on, of the length that a rate is taken over.",
             empty="no XID happened in this time.",
         ),
     )

@@ -60,14 +60,14 @@ def _now(scope: Scope) -> Line:
         4,
         stat("Requests", requests.REQUEST_FINISHED, Query(done), empty=_NO_SPANS, rate=True),
         stat(
-            "Failed or given up",
+            "Failed",
             (requests.REQUEST_FINISHED, engine.REQUESTS_ABORTED),
             Query(_failed(scope) / (done > 0)),
             look=_RARE,
             note="Share of requests that ended in an error or were aborted.",
             empty=_NO_SPANS,
         ),
-        stat("First token p95", requests.TIME_TO_FIRST_TOKEN, Query(first_token(scope, 0.95)), empty=_NO_SPANS),
+        stat("TTFT p95", requests.TIME_TO_FIRST_TOKEN, Query(first_token(scope, 0.95)), empty=_NO_SPANS),
         stat(
             "Per token p95",
             requests.TIME_PER_OUTPUT_TOKEN,
@@ -89,7 +89,7 @@ def _now(scope: Scope) -> Line:
             empty=_NO_PAGE,
         ),
         stat(
-            "Fullest KV cache",
+            "KV cache",
             engine.KV_CACHE_UTILIZATION,
             Query(scope.of(engine.KV_CACHE_UTILIZATION).max()),
             look=FULL,

@@ -100,7 +100,7 @@ def links_down(scope: Scope) -> Expr:
 def engine_columns(scope: Scope, *by: str) -> tuple[Column, ...]:
     """Say of engines, in a table, whether they answer, what waits, how full they are and how fast."""
     return (
-        Column("Up", scope.of(own.ENGINE_UP).min(*by), UP, "fill"),
+        Column("Up", scope.of(own.ENGINE_UP).min(*by), UP, "fill", empty="gone"),
         Column("Running", scope.of(engine.REQUESTS_RUNNING).sum(*by), Look(unit="short")),
         Column("Waiting", scope.of(engine.REQUESTS_WAITING).sum(*by), Look(unit="short", steps=rising(8, 64)), "text"),
         Column("KV cache", scope.of(engine.KV_CACHE_UTILIZATION).max(*by), FULL, "gauge"),

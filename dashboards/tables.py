@@ -27,6 +27,8 @@ class Column(NamedTuple):
     """plain, text or fill (coloured), gauge."""
     hidden: bool = False
     """For a query that is there for its attributes."""
+    empty: str = "-"
+    """What an empty cell says."""
 
 
 class Key(NamedTuple):
@@ -123,7 +125,7 @@ def _column(column: Column) -> dict[str, Any]:
     """Write how a column looks; a value that is not set is left to the table, but for what an empty cell says."""
     found = {key: value for key, value in look_json(column.look).items() if value not in (None, [])}
     # Else Grafana writes into an empty cell why the whole table may be empty.
-    return override("name", column.title, custom__cellOptions=_CELL[column.cell], noValue="-", **found)
+    return override("name", column.title, custom__cellOptions=_CELL[column.cell], noValue=column.empty, **found)
 
 
 def _keys(keys: Mapping[str, Key]) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ DASHBOARDS = sorted((ROOT / "dashboards/json").glob("*.json"))
 _LABEL_VALUES = re.compile(r"label_values\((?:(?P<series>.*),)?\s*(?P<label>[\w.]+)\s*\)", re.DOTALL)
 _BUILT_IN: Mapping[str, str] = {
     "__interval": "5s",
-    "__interval_ms": "5000",
     "__rate_interval": "20s",
+    "__rate_interval_ms": "20000",
     "__range": "180s",
     "__range_s": "180",
 }

@@ -24,11 +24,12 @@ const escape = (value) => value.replace(/[\\^$.*+?()[\]{}|]/g, '\\\\$&');
 export function interpolate(text, variables, range, width = 800) {
   const seconds = range.minutes * 60;
   const interval = Math.max(range.scrape, Math.ceil(seconds / width));
+  // Grafana's: a step and a scrape, and four scrapes at least.
+  const rate = Math.max(interval + range.scrape, 4 * range.scrape);
   const known = {
     __interval: `${interval}s`,
-    __interval_ms: `${interval * 1000}`,
-    // Grafana's: a step and a scrape, and four scrapes at least.
-    __rate_interval: `${Math.max(interval + range.scrape, 4 * range.scrape)}s`,
+    __rate_interval: `${rate}s`,
+    __rate_interval_ms: `${rate * 1000}`,
     __range: `${seconds}s`,
     __range_s: `${seconds}`,
   };
