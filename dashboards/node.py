@@ -37,6 +37,8 @@ from dashboards.panels import graph, stat, timeline
 from dashboards.tables import Column, Key, table
 
 _NAME = "{hw.name}"
+_FAILED = {"error.type": Not("NoPermission")}
+"""What an agent without rights may not read is no failure."""
 _TO_GPU = to("gpu", instance="$instance", gpu="{GPU}")
 _TO_ENGINE = to("inference", instance="$instance", engine="{Engine}")
 
@@ -188,7 +190,7 @@ def _events(scope: Scope) -> Line:
                 "fill",
             ),
             Column("Takes", scope.of(own.COLLECTOR_DURATION).max("collector"), Look(unit="s")),
-            Column("Failures", scope.of(own.COLLECTOR_FAILURES).sum("collector"), Look(unit="short")),
+            Column("Failures", scope.of(own.COLLECTOR_FAILURES, _FAILED).sum("collector"), Look(unit="short")),
             sort="Failures",
         ),
         widths=(10, 7, 7),
