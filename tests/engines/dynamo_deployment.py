@@ -48,6 +48,8 @@ def running(
             log = folder / f"{service}.log"
             servers[stack.enter_context(process(command, _environment(folder, service, otlp), log))] = log
         wait_for(f"{url}/health", lambda page: _instances(page) == len(roles), servers, _START)
+        # The front end knows its workers before it knows what they serve, and answers 404 meanwhile.
+        wait_for(f"{url}/v1/models", lambda page: NAME in _models(page), servers, _START)
         yield Dynamo(url, {log.stem: server.pid for server, log in servers.items() if log.stem != FRONT})
 
 
@@ -68,3 +70,8 @@ def _environment(folder: Path, service: str, otlp: Mapping[str, str]) -> dict[st
 def _instances(page: bytes) -> int:
     """Count the workers that the front end knows of."""
     return sum(one["endpoint"] == "generate" for one in json.loads(page)["instances"])
+
+
+def _models(page: bytes) -> list[str]:
+    """List the models that the front end serves."""
+    return [one["id"] for one in json.loads(page)["data"]]

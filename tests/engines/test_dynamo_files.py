@@ -95,7 +95,9 @@ def test_passes_made_the_tokens_that_the_client_got(complete: Followed) -> None:
 def test_records_are_joined_with_the_requests_that_they_are_of(complete: Followed) -> None:
     told = [one for one in complete.seen if one.answered and one.choices == 1]
     joined = complete.scrape.value("joulespan_request_trace_records_total", outcome="joined")
-    assert joined >= len(told) > 0
+    assert joined == complete.scrape.value("joulespan_file_lines_total", collector="request_trace") > 0
+    # Now and then Dynamo 1.6.1 leaves out two or three of 26: in its file too.
+    assert joined >= 0.8 * len(told)
     prompts = sum(one.prompt_tokens for one in told if one.ask.path == CHAT)
     assert tokens(complete.scrape, "input") + tokens(complete.scrape, "cached") >= prompts
     assert tokens(complete.scrape, "cached") > 0
