@@ -1,16 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs the tests, on two cores: those that only compute, and then the installation that has to be alive for three
-# minutes, beside those that start programs: test.sh PYTHON
+# Runs the tests in two halves, on two cores: those that mostly compute, those of packages and the installation that has
+# to be alive for three minutes; and the rest, most of which start the agent: test.sh PYTHON
 set -u
 python=$1
-pure="tests/accuracy tests/alerts tests/dialects tests/exposition tests/otlp tests/processors tests/simulation tests/live"
+first="tests/accuracy tests/alerts tests/dialects tests/exposition tests/otlp tests/processors tests/simulation"
+first="$first tests/exporters tests/receivers tests/deploy tests/live"
 rest=
-for folder in $pure; do rest="$rest --ignore=$folder"; done
+for folder in $first; do rest="$rest --ignore=$folder"; done
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 # shellcheck disable=SC2086
-"$python" -m pytest -p no:cacheprovider $pure >"$out" 2>&1 &
+"$python" -m pytest -p no:cacheprovider $first >"$out" 2>&1 &
 computing=$!
 # shellcheck disable=SC2086
 "$python" -m pytest $rest
