@@ -32,6 +32,8 @@ _HUNG = 10.0
 """Seconds after which a run is taken to hang, if its interval is not longer than a third of it."""
 _GRACE = 1.0
 """Seconds that runs under way get at the end."""
+_LATEST, _LOOK, _AFTER = 2.0, 0.1, 0.3
+"""Seconds that the first readings of GPUs are waited for, between two looks, and that all of them take."""
 Failed = Callable[[Exception], None]
 
 
@@ -243,3 +245,51 @@ class Workers:
         elif error != before:
             LOG.warning("%s: %s", name, error)
             self._failing[name] = error
+
+
+class LateWorkers:
+    """The node's collectors, loaded and begun once the GPUs were read: their first scrape does not wait for the rest.
+
+    Where there are none, they begin two seconds later. Starts and stops like a server.
+    """
+
+    def __init__(self, make: Callable[[], Workers], snapshots: Snapshots) -> None:
+        """`make` loads and prepares them; it is called in another thread, once."""
+        self._make = make
+        self._snapshots = snapshots
+        self._workers: Workers | None = None
+        self._beginning: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to wait."""
+        self._beginning = asyncio.get_running_loop().create_task(self._begin())
+
+    async def stop(self) -> None:
+        """End, as Workers do."""
+        if self._beginning is not None:
+            self._beginning.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._beginning
+        if self._workers is not None:
+            await self._workers.stop()
+
+    def samples(self) -> Iterator[Sample]:
+        """Say how the runs went."""
+        if self._workers is not None:
+            yield from self._workers.samples()
+
+    async def _begin(self) -> None:
+        latest = asyncio.get_running_loop().time() + _LATEST
+        while not self._gpus() and asyncio.get_running_loop().time() < latest:  # noqa: ASYNC110 - a snapshot sets no event
+            await asyncio.sleep(_LOOK)
+        await asyncio.sleep(_AFTER)
+        try:
+            workers = await asyncio.to_thread(self._make)
+        except Exception:  # What a task raises nobody sees.
+            LOG.exception("the node's collectors cannot be prepared")
+            return
+        await workers.start()
+        self._workers = workers
+
+    def _gpus(self) -> bool:
+        return any(source.collector.startswith("gpu_") for source in self._snapshots.current.batches)

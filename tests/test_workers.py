@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collectors of the node: each in its own thread, timed, and what fails or hangs told without holding up the others."""
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from agent.errors import NotSupported, Unavailable
 from agent.metric import Sample
 from agent.snapshot import Snapshots, Source
 from agent.timeline import Timeline
-from agent.workers import Job, Workers
+from agent.workers import Job, LateWorkers, Workers
 
 FIRST, SECOND = Gpu("GPU-1", "gpu0"), Gpu("GPU-2", "gpu1")
 BOUND = 20.0
@@ -241,3 +242,25 @@ def test_only_devices_that_are_to_be_remembered_have_a_history(bench: Bench) -> 
     workers = Workers([Job(collector, 1.0, bench.device.open)], bench.snapshots, bench.timeline, bench.clock)
     workers.take("drives", workers.workers["drives"].run(0))
     assert (bench.history(FIRST), bench.history(SECOND)) == (1, 0)
+
+
+def test_the_node_is_read_once_its_gpus_were() -> None:
+    bench = Bench()
+    made: list[Workers] = []
+
+    def make() -> Workers:
+        made.append(Workers([], bench.snapshots, bench.timeline, bench.clock))
+        return made[0]
+
+    async def begin(wanted: int) -> None:
+        late = LateWorkers(make, bench.snapshots)
+        await late.start()
+        while len(made) < wanted:  # noqa: ASYNC110 - a thread makes it
+            await asyncio.sleep(0.01)
+        await late.stop()
+
+    asyncio.run(begin(0))
+    assert made == []
+    bench.snapshots.put_samples(Source("gpu_power"), [POWER(FIRST, 300)], 1)
+    asyncio.run(asyncio.wait_for(begin(1), BOUND))
+    assert len(made) == 1

@@ -23,7 +23,7 @@ from agent.service import Pusher
 from agent.snapshot import Snapshots, Source
 from agent.system.machine import LocalMachine
 from agent.timeline import Timeline
-from agent.workers import Job, Workers
+from agent.workers import Job, LateWorkers, Workers
 
 _PERIOD = 1.0
 _SLOW = 5.0
@@ -62,8 +62,11 @@ class Feeding:
         receiving.switches = self._switches.take
         return collector
 
-    def node(self, simulated_since: int | None = None) -> Workers:
+    def node(self, simulated_since: int | None = None) -> LateWorkers:
         """Make what reads the node, as far as it is switched on; in the demo, of the node that is simulated."""
+        return LateWorkers(partial(self._workers, simulated_since), self._snapshots)
+
+    def _workers(self, simulated_since: int | None) -> Workers:
         jobs = []
         for collector in discover():
             settings: NodeSettings = getattr(self._config.collectors, collector.name)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 import msgspec
-import numpy as np
 
 _FEWEST = 8
 """Lines of a page from which on it is worth while, and itemgetter gives tuples."""
@@ -66,4 +65,6 @@ class Again:
 
 def _ends(page: bytes) -> int:
     """Count the ends of lines; `bytes.count` takes five times as long where there are many."""
+    import numpy as np  # noqa: PLC0415 - 12 MiB, for those who read pages
+
     return int(np.count_nonzero(np.frombuffer(page, np.uint8) == _NEWLINE))

@@ -14,7 +14,6 @@ from agent.entities import Collector, Gpu, GpuInfo
 from agent.errors import NotSupported
 from agent.metric import Sample
 from agent.network_entities import GpuNic
-from agent.simulation.nics import SimulatedPorts, simulated_nics
 from agent.snapshot import Snapshot
 from agent.system.netdevs import NetDevices, SysNetDevices
 from agent.system.pci import Bus, Function, SysBus, nearness
@@ -91,6 +90,8 @@ def compared(gpu: Gpu, place: Function, nics: Sequence[_Nic]) -> Iterator[Sample
 
 def _open(node: Node) -> Read:
     if node.simulated_since is not None:
+        from agent.simulation.nics import SimulatedPorts, simulated_nics  # noqa: PLC0415 - only the demo has them
+
         simulated = simulated_nics(node.simulated_since, node.clock)
         return Affinity(node, simulated, SimulatedPorts(simulated), simulated).read
     return Affinity(node, SysNetDevices(node.root), SysRdmaPorts(node.root), SysBus(node.root)).read

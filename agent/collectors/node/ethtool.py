@@ -12,7 +12,6 @@ from agent.collectors.node import Node, NodeCollector, Read
 from agent.errors import NotSupported, Unavailable
 from agent.metric import Sample
 from agent.network_entities import Nic
-from agent.simulation.nics import simulated_nics
 from agent.system.ethtool import Ethtool, KernelEthtool
 from agent.system.netdevs import NetDevices, SysNetDevices
 
@@ -87,6 +86,8 @@ class EthtoolReader:
 
 def _open(node: Node) -> Read:
     if node.simulated_since is not None:
+        from agent.simulation.nics import simulated_nics  # noqa: PLC0415 - only the demo has them
+
         simulated = simulated_nics(node.simulated_since, node.clock)
         return EthtoolReader(node, simulated, simulated).read
     return EthtoolReader(node, SysNetDevices(node.root), KernelEthtool()).read

@@ -26,7 +26,6 @@ from agent.collectors.node import Node, NodeCollector, Read
 from agent.errors import JoulespanError
 from agent.metric import Sample, Series
 from agent.network_entities import Nic, NicError, NicErrorKind, NicInfo, NicIo, NicMembers, NicSensor, NicsLeftOut
-from agent.simulation.nics import simulated_nics
 from agent.system.ethtool import Ethtool, KernelEthtool
 from agent.system.netdevs import STATISTICS, Interface, NetDevices, SysNetDevices
 from agent.system.pci import address_in
@@ -171,6 +170,8 @@ class NicReader:
 
 def _open(node: Node) -> Read:
     if node.simulated_since is not None:
+        from agent.simulation.nics import simulated_nics  # noqa: PLC0415 - only the demo has them
+
         simulated = simulated_nics(node.simulated_since, node.clock)
         return NicReader(node, simulated, simulated).read
     return NicReader(node, SysNetDevices(node.root), KernelEthtool()).read

@@ -25,7 +25,6 @@ from agent.config import NodeSettings
 from agent.entities import Collector
 from agent.metric import Sample, Series
 from agent.network_entities import RdmaInfo, RdmaPort, RdmaState
-from agent.simulation.nics import SimulatedPorts, simulated_nics
 from agent.system.rdma import Port, RdmaPorts, SysRdmaPorts
 
 _ANEW = 60 * NS
@@ -135,6 +134,8 @@ def _wanted(port: Port, settings: NodeSettings) -> bool:
 
 def _open(node: Node) -> Read:
     if node.simulated_since is not None:
+        from agent.simulation.nics import SimulatedPorts, simulated_nics  # noqa: PLC0415 - only the demo has them
+
         return RdmaReader(node, SimulatedPorts(simulated_nics(node.simulated_since, node.clock))).read
     return RdmaReader(node, SysRdmaPorts(node.root)).read
 
