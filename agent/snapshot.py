@@ -3,9 +3,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from agent.metric import Distribution, Sample, Series
+from agent.metric import Distribution, Metric, Sample, Series
 
 
 class Source(NamedTuple):
@@ -50,6 +50,16 @@ class Snapshot(NamedTuple):
         for batch in self.batches.values():
             yield from batch.samples()
 
+    def of(self, *metrics: Metric[Any]) -> Iterator[Sample]:
+        """Give the samples of these metrics. It costs what there is of them, and a look at each batch."""
+        for batch in self.batches.values():
+            places = _places(batch.series)
+            for metric in metrics:
+                for place in places.get(metric, ()):
+                    value = batch.values[place]
+                    if value is not None:
+                        yield Sample(batch.series[place], value)
+
     def distributions(self) -> Iterator[Distribution]:
         """Give what every histogram observed."""
         for batch in self.batches.values():
@@ -58,6 +68,24 @@ class Snapshot(NamedTuple):
     def series_count(self) -> int:
         """Count the series, as Prometheus does."""
         return sum(batch.series_count() for batch in self.batches.values())
+
+
+_LAYOUTS = 4096
+_Places: TypeAlias = Mapping[Metric[Any], Sequence[int]]
+_known: dict[int, tuple[tuple[Series, ...], _Places]] = {}
+"""By the identity of a layout, which is the same object from batch to batch, where in it which metric is."""
+
+
+def _places(series: tuple[Series, ...]) -> _Places:
+    known = _known.get(id(series))
+    if known is None or known[0] is not series:
+        found: dict[Metric[Any], list[int]] = {}
+        for place, (metric, _) in enumerate(series):
+            found.setdefault(metric, []).append(place)
+        if len(_known) >= _LAYOUTS:  # Those of sources that are gone: forget, never grow.
+            _known.clear()
+        known = _known[id(series)] = (series, found)
+    return known[1]
 
 
 EMPTY = Snapshot(MappingProxyType({}))

@@ -27,6 +27,16 @@ def test_who_holds_a_snapshot_keeps_what_it_said() -> None:
         held.batches[TWO] = held.batches[ONE]  # type: ignore[index]
 
 
+def test_the_samples_of_some_metrics_are_found_whichever_batch_they_are_in() -> None:
+    snapshots = Snapshots()
+    snapshots.put_samples(ONE, [POWER(GPUS[0], 1), ENERGY(GPUS[0], 2)], 0)
+    snapshots.put_samples(TWO, [ENERGY(GPUS[1], 3)], 0)
+    assert list(snapshots.current.of(ENERGY)) == [ENERGY(GPUS[0], 2), ENERGY(GPUS[1], 3)]
+    snapshots.put({TWO: Batch((POWER.series(GPUS[1]), ENERGY.series(GPUS[1])), [4.0, None], 1)})
+    assert list(snapshots.current.of(ENERGY, POWER)) == [ENERGY(GPUS[0], 2), POWER(GPUS[0], 1), POWER(GPUS[1], 4)]
+    assert list(snapshots.current.of()) == []
+
+
 def test_the_layout_is_the_same_object_while_the_names_are_the_same() -> None:
     snapshots = Snapshots()
     snapshots.put_samples(ONE, [POWER(GPUS[0], 1), ENERGY(GPUS[0], 1)], 0)

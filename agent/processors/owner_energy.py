@@ -82,7 +82,7 @@ class OwnerEnergy:
         gpus: dict[str, set[str]] = {}
         owners: dict[str, set[str]] = {}
         last: dict[Series, float] = {}
-        for series, value in snapshot.samples():
+        for series, value in snapshot.of(*_COUNTERS, ENGINE_GPU, ENGINE_OWNER):
             if series.metric in _COUNTERS:
                 last[series] = value
                 grown[series] = self._growth(series, value)

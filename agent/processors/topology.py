@@ -200,10 +200,9 @@ def gpu_called(word: str | int, gpus: Sequence[Device]) -> Device | None:
 def holders_of(snapshot: Snapshot) -> dict[int, list[Device]]:
     """List the processes that hold memory of GPUs: by host pid, MIG instances instead of the GPUs they are part of."""
     found: dict[int, list[Device]] = {}
-    for series, _ in snapshot.samples():
-        if series.metric in (PROCESS_MEMORY, MIG_PROCESS_MEMORY):
-            device, pid = series.entity[:2]
-            found.setdefault(pid, []).append(device)
+    for series, _ in snapshot.of(PROCESS_MEMORY, MIG_PROCESS_MEMORY):
+        device, pid = series.entity[:2]
+        found.setdefault(pid, []).append(device)
     return {pid: _without_parents(devices) for pid, devices in found.items()}
 
 

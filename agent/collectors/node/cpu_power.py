@@ -71,7 +71,7 @@ class CpuPower:
         return sum(followed.joules for followed in self._meters if followed.meter.kind == kind)
 
     def _gpu_energies(self) -> dict[str, float]:
-        return {series.entity[0]: value for series, value in self._node.snapshot().samples() if series.metric is ENERGY}
+        return {series.entity[0]: value for series, value in self._node.snapshot().of(ENERGY)}
 
 
 class Followed:

@@ -126,10 +126,10 @@ def holders_in(snapshot: Snapshot) -> tuple[list[Holder], frozenset[str]]:
     found: list[Holder] = []
     inside: set[tuple[int, str]] = set()
     told: set[str] = set()
-    for (metric, entity), value in snapshot.samples():
+    for (metric, entity), value in snapshot.of(PROCESS_COUNT, PROCESS_MEMORY, MIG_PROCESS_MEMORY):
         if metric is PROCESS_COUNT:
             told.add(entity[0])
-        elif metric in (PROCESS_MEMORY, MIG_PROCESS_MEMORY):
+        else:
             device, pid = entity[:2]
             found.append(Holder(pid, device, value))
             told.add(device.id)
