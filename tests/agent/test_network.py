@@ -93,7 +93,8 @@ def test_the_bytes_and_packets_of_a_transfer_are_counted(agent: RunningAgent, si
     send(*sides, 20 * MEBI)
     after = settled(agent)
     sent = moved(after, IO, "transmit") - moved(before, IO, "transmit")
-    assert 20 * MEBI < sent < 1.08 * 20 * MEBI  # Headers are 66 bytes of 1514.
+    # Headers are 66 bytes of 1514, and some is sent again.
+    assert 20 * MEBI < sent < 1.15 * 20 * MEBI
     packets = moved(after, PACKETS, "transmit") - moved(before, PACKETS, "transmit")
     assert 20 * MEBI / SEGMENT <= packets < 1.1 * 20 * MEBI / SEGMENT
     answered = moved(after, IO, "receive") - moved(before, IO, "receive")

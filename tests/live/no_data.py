@@ -30,6 +30,7 @@ DEPENDS: Mapping[str, str] = {
     "joulespan_tcp_.*|joulespan_host_.*|system_.*": "of the machine that the tests run on",
     "joulespan_cpu_.*|joulespan_node_energy_joules_total": "where the machine tells the power of its CPUs",
     "joulespan_owner_.*|joulespan_gpu_owner_info": "where a kubelet or Slurm tells whose a GPU is",
+    "joulespan_collector_missed_total": "where the machine is too slow for the intervals",
     "joulespan_receiver_refusals_total": "only once a request was refused",
     "joulespan_nic_port_errors_total|joulespan_rdma_retransmits_total": "a simulated port has one now and then",
 }
