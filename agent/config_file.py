@@ -14,19 +14,8 @@ from typing import Any
 
 import msgspec
 
-from agent.config import (
-    OWNER_LABELS,
-    Address,
-    Config,
-    Duration,
-    Engine,
-    NodeSettings,
-    OptionalAddress,
-    PageUrl,
-    Section,
-    Size,
-    SwitchPage,
-)
+from agent.config import OWNER_LABELS, Config, Engine, NodeSettings, Section, SwitchPage
+from agent.config_values import Address, Duration, OptionalAddress, PageUrl, Size
 from agent.errors import ConfigError
 
 _PREFIX = "JOULESPAN_"

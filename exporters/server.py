@@ -4,7 +4,8 @@
 import logging
 from typing import Any
 
-from agent.config import Address, Web
+from agent.config import Web
+from agent.config_values import Address
 from agent.system import http_server
 
 _PLACE = http_server.Place("listen", "web", logging.getLogger("joulespan.http"), "is another agent running?")

@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import OWNER_LABELS, Address, Config, Duration, OptionalAddress, Section, Size
+from agent.config import OWNER_LABELS, Config, Section
 from agent.config_file import load
+from agent.config_values import Address, Duration, OptionalAddress, Size
 from agent.entity import attributes_of
 from agent.errors import ConfigError
 from agent.owner_entities import Owner

@@ -14,8 +14,9 @@ from agent.commands.engines import ADVICE, Engine, Engines, ask
 from agent.commands.host_findings import host_findings
 from agent.commands.network_findings import network_findings
 from agent.commands.owner_sources import in_kubernetes, owner_checks
-from agent.config import Address, Config, OwnersCollector
+from agent.config import Config, OwnersCollector
 from agent.config_file import load
+from agent.config_values import Address
 from agent.errors import ConfigError
 from agent.reader.examine import GpuReport, Group, Report
 from agent.reader.progress import SharedProgress

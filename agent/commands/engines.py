@@ -10,7 +10,7 @@ import msgspec
 from agent.catalogue import own
 from agent.catalogue.engine import REQUESTS_RUNNING
 from agent.catalogue.requests import ENGINE_GPU, REQUEST_UNMAPPED
-from agent.config import Address
+from agent.config_values import Address
 from agent.metric import Metric
 from agent.processors.senders import Reason
 

@@ -21,7 +21,8 @@ from urllib.parse import unquote
 
 import grpc
 
-from agent.config import Address, Web
+from agent.config import Web
+from agent.config_values import Address
 from agent.errors import ConfigError
 from agent.receivers.otlp import OtlpReceiver, Refusal, Refused, Signal
 from agent.receivers.status import authorize, retry_info, status

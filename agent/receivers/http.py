@@ -22,7 +22,8 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb2
 
-from agent.config import Address, Web
+from agent.config import Web
+from agent.config_values import Address
 from agent.otlp.json_form import to_json, to_protobuf
 from agent.otlp.protobuf import Malformed
 from agent.receivers.compression import decompress

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from agent.config import PageUrl
+from agent.config_values import PageUrl
 from agent.errors import Unavailable
 from agent.version import VERSION
 

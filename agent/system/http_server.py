@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from agent.config import Address, Web
+from agent.config import Web
+from agent.config_values import Address
 from agent.errors import ConfigError
 
 # It warns of every request that is no HTTP.

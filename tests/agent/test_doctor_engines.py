@@ -17,7 +17,7 @@ from agent.catalogue.requests import ENGINE_GPU, REQUEST_DURATION, REQUEST_UNMAP
 from agent.clock import FakeClock
 from agent.commands import doctor
 from agent.commands.engines import ADVICE, Engine, Engines, Unmapped, ask, engines_in
-from agent.config import Address
+from agent.config_values import Address
 from agent.entities import EngineGpu, EngineModel, Gpu, RequestClass, RequestGap
 from agent.metric import Distribution, Sample
 from agent.processors.senders import Reason

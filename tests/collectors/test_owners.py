@@ -11,7 +11,8 @@ from agent.catalogue.gpu import GPU_INFO, MIG_MEMORY_USAGE, MIG_PROCESS_MEMORY, 
 from agent.clock import FakeClock
 from agent.collectors.node import Node
 from agent.collectors.node.owners import OwnersReader, _simulated, holders_in, sources_of
-from agent.config import Duration, OwnersCollector
+from agent.config import OwnersCollector
+from agent.config_values import Duration
 from agent.entities import Gpu, GpuInfo, GpuProcess, MigInstance, MigProcess
 from agent.entity import attributes
 from agent.errors import NotSupported, Unavailable

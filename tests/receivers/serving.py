@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from agent.config import Address, Web
+from agent.config import Web
+from agent.config_values import Address
 from agent.otlp.protobuf import field
 from agent.receivers.grpc import GrpcServer
 from agent.receivers.http import HttpReceiver

@@ -20,7 +20,8 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from agent.config import Address, Web
+from agent.config import Web
+from agent.config_values import Address
 from agent.errors import ConfigError
 from agent.receivers.grpc import GrpcServer
 from agent.receivers.otlp import OtlpReceiver, Signal

@@ -13,7 +13,8 @@ import pytest
 from agent.catalogue import own
 from agent.catalogue.engine import ITERATIONS, REQUESTS_RUNNING, REQUESTS_WAITING, TOKENS
 from agent.clock import NS, Clock, FakeClock, SystemClock
-from agent.config import Duration, EngineCollectors, Size
+from agent.config import EngineCollectors
+from agent.config_values import Duration, Size
 from agent.entities import Engine, EngineModel, EngineTokens, Gpu
 from agent.metric import Metric
 from agent.scrape_entities import ScrapedEngine, ScrapeFault

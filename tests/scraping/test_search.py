@@ -5,7 +5,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.clock import FakeClock
-from agent.config import Engine, PageUrl
+from agent.config import Engine
+from agent.config_values import PageUrl
 from agent.entities import Gpu
 from agent.processors.clues import Clues
 from agent.processors.kinship import Device

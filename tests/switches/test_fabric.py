@@ -10,7 +10,8 @@ import pytest
 
 from agent.catalogue import switch
 from agent.clock import NS, FakeClock
-from agent.config import Duration, PageUrl, SwitchCollector, SwitchPage
+from agent.config import SwitchCollector, SwitchPage
+from agent.config_values import Duration, PageUrl
 from agent.dialects.switches.fabric import IN_WORDS
 from agent.scraping.switches import ScrapedPage, SwitchPages
 from agent.switch_entities import SwitchPageFault

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import PageUrl
+from agent.config_values import PageUrl
 from agent.system.http_client import Answer, Failed, Reason, Target, get
 
 LIMIT = 1 << 16
