@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Unpacks programs from a newer Debian than this one, without installing them: newer-tools.sh DIR
 #
-# vmagent takes OTLP in since later than what Debian 12 has, and rules are checked with a newer promtool too. What is
+# vmagent takes OTLP in and vmalert knows keep_firing_for since later than what Debian 12 has. What is
 # unpacked needs a C library of Debian 12 at least. The mirror is the one that this machine's own apt sources name.
 set -eu
 into=$1 release=forky
-[ -x "$into/usr/bin/vmagent" ] && [ -x "$into/usr/bin/prometheus" ] && exit 0
+[ -x "$into/usr/bin/vmagent" ] && [ -x "$into/usr/bin/vmalert" ] && [ -x "$into/usr/bin/prometheus" ] && exit 0
 for tool in apt-get dpkg; do
     command -v "$tool" >/dev/null 2>&1 || { echo "there is no $tool: this is no Debian" >&2; exit 1; }
 done
@@ -38,6 +38,6 @@ done
 "$work/out/usr/bin/prometheus" --version >/dev/null 2>&1 || { echo "prometheus of Debian $release does not run here" >&2; exit 1; }
 rm -rf "$into"
 mkdir -p "$into/usr/bin"
-for program in prometheus promtool vmagent; do
+for program in prometheus promtool vmagent vmalert; do
     mv "$work/out/usr/bin/$program" "$into/usr/bin/"
 done

@@ -25,10 +25,10 @@ import yaml
 
 from tests.agent.running import RunningAgent, running
 from tests.exporters.receivers import free_port, until
+from tests.newer import TOOLS, fetch
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "alerts/rules").glob("*.yaml"))
-TOOLS = ROOT / "build/tools/newer/usr/bin"
 FAULTY, HEALTHY = "node-a", "node-b"
 CLUSTER = "test"
 _ALONE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child") if os.geteuid() == 0 else ()
@@ -127,7 +127,7 @@ def groups() -> list[dict[str, Any]]:
 @contextmanager
 def stack(folder: Path, seconds: float = ROUND) -> Iterator[Stack]:
     """Run it, and give it after so many seconds: when a round of faults is over."""
-    missing = _fetch_tools()
+    missing = fetch()
     with ExitStack() as parts:
         sink = None if missing else free_port()
         pushes = None if sink is None else parts.enter_context(_vmagent(folder, sink))
@@ -142,14 +142,6 @@ def stack(folder: Path, seconds: float = ROUND) -> Iterator[Stack]:
             pushed = parts.enter_context(_prometheus(newer, folder / "pushed", {}, sink, started, more))
         until(lambda: time.time() > started + seconds, 2 * seconds)
         yield Stack(scraped, pushed, missing, agents)
-
-
-def _fetch_tools() -> str:
-    """Unpack vmagent; say why that is not possible, or nothing."""
-    done = subprocess.run(
-        ["sh", str(ROOT / "scripts/newer-tools.sh"), str(TOOLS.parents[1])], capture_output=True, text=True, check=False
-    )
-    return "" if done.returncode == 0 else f"vmagent: {(done.stderr or done.stdout).strip()}"
 
 
 @contextmanager
