@@ -96,14 +96,19 @@ class AffinityCollector(NodeSettings, frozen=True, kw_only=True):
     interval: Duration = Duration(10)
 
 
-class HostCollector(NodeSettings, frozen=True, kw_only=True):
-    """What the host does. With `detail` also of each CPU, and operations of disks; patterns are of names of disks."""
+class DetailedSettings(NodeSettings, frozen=True, kw_only=True):
+    """Of a collector that has series beyond its default ones: with `detail`."""
 
-    interval: Duration = Duration(5)
     detail: bool = False
 
 
-class TemperatureCollector(HostCollector, frozen=True, kw_only=True):
+class HostCollector(DetailedSettings, frozen=True, kw_only=True):
+    """What the host does. With `detail` also of each CPU, and operations of disks; patterns are of names of disks."""
+
+    interval: Duration = Duration(5)
+
+
+class TemperatureCollector(DetailedSettings, frozen=True, kw_only=True):
     """Temperature sensors of the host. With `detail` also of each core; patterns are of names of chips."""
 
     interval: Duration = Duration(10)

@@ -15,7 +15,7 @@ from agent.snapshot import Snapshots, Source
 LOG = logging.getLogger("joulespan.collector")
 
 
-class HostCollector(NamedTuple):
+class LoopCollector(NamedTuple):
     """A collector that runs in the agent: its name, seconds between runs, and what to call. It must not block."""
 
     name: str
@@ -26,7 +26,7 @@ class HostCollector(NamedTuple):
 class Scheduler:
     """Runs collectors into the snapshot. The only place that catches what they raise."""
 
-    def __init__(self, collectors: Sequence[HostCollector], snapshots: Snapshots, clock: Clock) -> None:
+    def __init__(self, collectors: Sequence[LoopCollector], snapshots: Snapshots, clock: Clock) -> None:
         """All are due at once."""
         self._snapshots = snapshots
         self._clock = clock
@@ -49,7 +49,7 @@ class Scheduler:
         for runs in self._runs.values():
             yield from runs.samples(self._clock)
 
-    def _run(self, collector: HostCollector, missed: int) -> None:
+    def _run(self, collector: LoopCollector, missed: int) -> None:
         started = self._clock.monotonic_ns()
         failures: dict[str, int] = {}
         source = Source(collector.name)

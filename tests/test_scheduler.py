@@ -10,7 +10,7 @@ from agent.clock import NS, FakeClock
 from agent.entities import Gpu
 from agent.errors import NotSupported, Unavailable
 from agent.metric import Sample
-from agent.scheduler import HostCollector, Scheduler
+from agent.scheduler import LoopCollector, Scheduler
 from agent.snapshot import Snapshots
 
 GPU = Gpu("GPU-1", "gpu0")
@@ -37,7 +37,7 @@ class Bench:
         self.clock = FakeClock()
         self.snapshots = Snapshots()
         self.good, self.bad = Source(), Source()
-        collectors = [HostCollector("bad", 1.0, self.bad.read), HostCollector("good", 1.0, self.good.read)]
+        collectors = [LoopCollector("bad", 1.0, self.bad.read), LoopCollector("good", 1.0, self.good.read)]
         self.scheduler = Scheduler(collectors, self.snapshots, self.clock)
 
     def run(self, seconds: float = 1.0) -> None:
@@ -121,7 +121,7 @@ def test_a_collector_that_fails_halfway_leaves_no_half_of_a_batch(bench: Bench) 
         yield POWER(GPU, 1)
         raise Unavailable("gone")
 
-    scheduler = Scheduler([HostCollector("half", 1.0, half)], bench.snapshots, bench.clock)
+    scheduler = Scheduler([LoopCollector("half", 1.0, half)], bench.snapshots, bench.clock)
     scheduler.run_due()
     assert bench.snapshots.current.series_count() == 0
 
@@ -132,7 +132,7 @@ def test_a_run_is_timed_and_the_last_success_is_when_one_began(bench: Bench) -> 
         yield POWER(GPU, 1)
 
     started = bench.clock.unix_ns(bench.clock.now) / NS
-    scheduler = Scheduler([HostCollector("slow", 1.0, slow)], bench.snapshots, bench.clock)
+    scheduler = Scheduler([LoopCollector("slow", 1.0, slow)], bench.snapshots, bench.clock)
     scheduler.run_due()
     told = {series.metric.name.rpartition(".")[2]: value for series, value in scheduler.samples()}
     assert (told["duration"], told["last_success"]) == (0.25, started)

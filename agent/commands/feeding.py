@@ -16,7 +16,7 @@ from agent.collectors.switches import Switches
 from agent.commands.receiving import Receiving
 from agent.config import Config, NodeSettings
 from agent.requests import Request
-from agent.scheduler import HostCollector
+from agent.scheduler import LoopCollector
 from agent.scraping.collector import COLLECTOR, EngineCollector
 from agent.scraping.search import Search
 from agent.service import Pusher
@@ -38,7 +38,7 @@ class Feeding:
     def __init__(self, config: Config, snapshots: Snapshots, timeline: Timeline, clock: Clock) -> None:
         """Make what is configured."""
         self.parts: list[Pusher] = []
-        self.collectors: list[HostCollector] = []
+        self.collectors: list[LoopCollector] = []
         self.told: Callable[[Request], Request] = lambda request: request
         """Adds to a request what files tell of it."""
         self._config = config
@@ -89,19 +89,19 @@ class Feeding:
     def _overhead(self, config: Config) -> None:
         if config.collectors.cpu_power.enabled:
             overhead = HostOverhead(self._snapshots, self._timeline, self._clock, config.attribution.lateness)
-            self.collectors.append(HostCollector(OVERHEAD, _PERIOD, overhead.read))
+            self.collectors.append(LoopCollector(OVERHEAD, _PERIOD, overhead.read))
 
     def _listen(self, config: Config) -> None:
         """Hear of switches: over OTLP always, on pages where some are configured."""
         switches, settings = self._switches, config.collectors.switches
-        self.collectors.append(HostCollector(SWITCHES, _PERIOD, switches.read))
+        self.collectors.append(LoopCollector(SWITCHES, _PERIOD, switches.read))
         if not config.switches:
             return
         from agent.scraping.switches import SwitchPages  # noqa: PLC0415 - only what is configured
 
         pages = SwitchPages(config.switches, settings, switches, self._clock)
         self.parts.append(pages)
-        self.collectors.append(HostCollector("switch_pages", _SLOW, pages.samples))
+        self.collectors.append(LoopCollector("switch_pages", _SLOW, pages.samples))
 
     def _passes(self, config: Config, snapshots: Snapshots, timeline: Timeline) -> None:
         patterns = {engine.name: engine.forward_pass_files for engine in config.engines if engine.forward_pass_files}
@@ -114,7 +114,7 @@ class Feeding:
         step = int(config.collectors.energy.interval * NS)
         files = ForwardPassFiles(engines, timeline, self._clock, step, elsewhere=partial(_scraped, snapshots))
         self.parts.append(files.follower)
-        self.collectors.append(HostCollector(NAME, _PERIOD, files.read))
+        self.collectors.append(LoopCollector(NAME, _PERIOD, files.read))
 
     def _requests(self, config: Config) -> None:
         patterns = [pattern for engine in config.engines for pattern in engine.request_trace_files]
@@ -126,7 +126,7 @@ class Feeding:
         files = RequestTraceFiles(Tails(patterns), self._clock)
         self.told = files.records.join
         self.parts.append(files.follower)
-        self.collectors.append(HostCollector(NAME, _PERIOD, files.read))
+        self.collectors.append(LoopCollector(NAME, _PERIOD, files.read))
 
     def _neuron(self, config: Config) -> None:
         settings = config.collectors.neuron
@@ -145,8 +145,8 @@ class Feeding:
         else:
             part = Follower(NAME, [Feed(Tails([settings.file]), devices.take)], clock)
         self.parts.append(part)
-        self.collectors.append(HostCollector(NAME, _SLOW, devices.read))
-        self.collectors.append(HostCollector("neuron_power", _SLOW, NeuronPower(clock).read))
+        self.collectors.append(LoopCollector(NAME, _SLOW, devices.read))
+        self.collectors.append(LoopCollector("neuron_power", _SLOW, NeuronPower(clock).read))
 
     def _groq(self, config: Config) -> None:
         settings = config.collectors.groq
@@ -158,7 +158,7 @@ class Feeding:
         api = GroqApi(settings.endpoint, Path(settings.token_file))
         metrics = GroqMetrics(api.ask, self._clock, settings.interval)
         self.parts.append(metrics)
-        self.collectors.append(HostCollector(NAME, _SLOW, metrics.read))
+        self.collectors.append(LoopCollector(NAME, _SLOW, metrics.read))
 
 
 def _scraped(snapshots: Snapshots, engine: str) -> bool:

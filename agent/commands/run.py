@@ -105,7 +105,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     from agent.collectors.own import OwnProcesses  # noqa: PLC0415 - loaded while the reader starts
     from agent.commands.feeding import Feeding  # noqa: PLC0415 - as above
     from agent.commands.receiving import Receiving  # noqa: PLC0415 - as above
-    from agent.scheduler import HostCollector, Scheduler  # noqa: PLC0415 - as above
+    from agent.scheduler import LoopCollector, Scheduler  # noqa: PLC0415 - as above
     from agent.service import Pusher, Service  # noqa: PLC0415 - as above
     from exporters.http import HttpInterface  # noqa: PLC0415 - as above
     from exporters.otlp_metrics import OtlpMetrics, OtlpSettings, enabled  # noqa: PLC0415 - as above
@@ -150,9 +150,9 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     processes = OwnProcesses(supervisor.pids)
     scheduler = Scheduler(
         [
-            HostCollector("agent", 1.0, agent_samples),
-            HostCollector("requests", 1.0, receiving.request_samples),
-            HostCollector("process", 5.0, processes.read),
+            LoopCollector("agent", 1.0, agent_samples),
+            LoopCollector("requests", 1.0, receiving.request_samples),
+            LoopCollector("process", 5.0, processes.read),
             *feeding.collectors,
         ],
         snapshots,

@@ -14,7 +14,7 @@ from agent.catalogue import host as catalogue
 from agent.catalogue.own import SERIES_DROPPED
 from agent.collectors.groups import Group, LeftOut, each
 from agent.collectors.node import Node, NodeCollector, Read
-from agent.config import HostCollector
+from agent.config import DetailedSettings
 from agent.entities import Collector
 from agent.errors import NotSupported, Unavailable
 from agent.host_entities import (
@@ -251,7 +251,7 @@ def disk_filter(root: str, include: Sequence[str], exclude: Sequence[str]) -> Ca
 
 def _open(node: Node) -> Read:
     settings = node.settings
-    return HostReading(node, detail=isinstance(settings, HostCollector) and settings.detail).read
+    return HostReading(node, detail=isinstance(settings, DetailedSettings) and settings.detail).read
 
 
 COLLECTOR = NodeCollector(NAME, _open)

@@ -14,7 +14,7 @@ from agent.catalogue.own import SERIES_DROPPED
 from agent.clock import NS
 from agent.collectors.groups import LeftOut, each
 from agent.collectors.node import Node, NodeCollector, Read
-from agent.config import HostCollector
+from agent.config import DetailedSettings
 from agent.entities import Collector
 from agent.host_entities import HostSensor, HostSensorLimit
 from agent.metric import Sample
@@ -68,7 +68,7 @@ def _read(sensor: Sensor) -> Iterator[Sample]:
 
 def _open(node: Node) -> Read:
     settings = node.settings
-    return Temperatures(node, detail=isinstance(settings, HostCollector) and settings.detail).read
+    return Temperatures(node, detail=isinstance(settings, DetailedSettings) and settings.detail).read
 
 
 COLLECTOR = NodeCollector(NAME, _open)
