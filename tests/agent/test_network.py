@@ -88,15 +88,20 @@ def settled(agent: RunningAgent) -> Scrape:
     return agent.until(still)
 
 
+def sent_again(side: Side) -> int:
+    """Count the segments that the kernel says it sent again."""
+    heads, numbers = [line.split() for line in side.run("cat", "/proc/net/snmp").splitlines() if line[:4] == "Tcp:"]
+    return int(numbers[heads.index("RetransSegs")])
+
+
 def test_the_bytes_and_packets_of_a_transfer_are_counted(agent: RunningAgent, sides: tuple[Side, Side]) -> None:
-    before = settled(agent)
+    before, again = settled(agent), sent_again(sides[0])
     send(*sides, 20 * MEBI)
-    after = settled(agent)
-    sent = moved(after, IO, "transmit") - moved(before, IO, "transmit")
-    # Headers are 66 bytes of 1514, and some is sent again.
-    assert 20 * MEBI < sent < 1.15 * 20 * MEBI
-    packets = moved(after, PACKETS, "transmit") - moved(before, PACKETS, "transmit")
-    assert 20 * MEBI / SEGMENT <= packets < 1.15 * 20 * MEBI / SEGMENT
+    after, again = settled(agent), sent_again(sides[0]) - again  # On a machine that is busy there are some.
+    sent = moved(after, IO, "transmit") - moved(before, IO, "transmit") - again * (SEGMENT + 66)
+    assert 20 * MEBI < sent < 1.08 * 20 * MEBI  # Headers are 66 bytes of 1514.
+    packets = moved(after, PACKETS, "transmit") - moved(before, PACKETS, "transmit") - again
+    assert 20 * MEBI / SEGMENT <= packets < 1.1 * 20 * MEBI / SEGMENT
     answered = moved(after, IO, "receive") - moved(before, IO, "receive")
     assert 0 < answered < 0.1 * sent
 
@@ -156,5 +161,4 @@ def test_lost_packets_are_the_segments_that_are_sent_again(agent: RunningAgent, 
     # After a time-out what had come is sent again too, so that it may be more than was lost, but not of another size.
     assert lost <= grown(agent.scrape()) < 8 * lost
     # And it is what the kernel counts, in one place: everything has come, so nothing is sent any more.
-    heads, numbers = [line.split() for line in ours.run("cat", "/proc/net/snmp").splitlines() if line[:4] == "Tcp:"]
-    agent.until(lambda scrape: scrape.value(again) == float(numbers[heads.index("RetransSegs")]))
+    agent.until(lambda scrape: scrape.value(again) == sent_again(ours))
