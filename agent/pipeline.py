@@ -16,7 +16,7 @@ from agent.catalogue import own
 from agent.catalogue.requests import REQUEST_UNMAPPED
 from agent.clock import NS, Clock
 from agent.dialects.reading import Reader
-from agent.entities import CollectorFailure, Gpu, MigInstance, Queue, RequestGap
+from agent.entities import CollectorFailure, Gpu, MigInstance, Queue
 from agent.metric import Distribution, Sample
 from agent.otlp.envelope import join
 from agent.otlp.parcel import Parcel
@@ -27,6 +27,7 @@ from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Placement, Topology
 from agent.processors.traces import Traces
 from agent.receivers.otlp import Messages, ReceivedTraces, Signal
+from agent.request_entities import RequestGap
 from agent.requests import Part, Request, Role
 from agent.timeline import Timeline
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from agent.catalogue import requests
 from agent.catalogue.energy import REQUEST_ENERGY
 from agent.catalogue.engine import KV_CACHE_UTILIZATION, REQUESTS_RUNNING, REQUESTS_WAITING
-from agent.entities import EngineGpu, EngineModel, RequestClass, RequestTokens
+from agent.entities import EngineModel
 from agent.metric import Histogram, Metric
+from agent.request_entities import EngineGpu, RequestClass, RequestTokens
 from agent.snapshot import Snapshot
 
 _HEAD = (

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from agent.catalogue import FAMILIES, METRICS, SECTIONS, metrics
 from agent.catalogue.requests import REQUEST_DURATION
 from agent.config import OWNER_LABELS
-from agent.entities import Gpu, GpuInfo, GpuProcess, GpuProcessTask, MigInstance, RequestClass
+from agent.entities import Gpu, GpuInfo, GpuProcess, GpuProcessTask, MigInstance
 from agent.entity import Entity, attributes, attributes_of
 from agent.metric import Counter, Gauge, Histogram, Info, Metric, UpDownCounter, label_name, prometheus_name
+from agent.request_entities import RequestClass
 from agent.unit import Unit
 
 ALL = [metric for section in SECTIONS for metric in metrics(section)]

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from agent.catalogue.gpu import ENERGY, POWER
 from agent.catalogue.requests import REQUEST_DURATION
-from agent.entities import Gpu, RequestClass
+from agent.entities import Gpu
 from agent.metric import Distribution
+from agent.request_entities import RequestClass
 from agent.snapshot import Batch, Snapshot, Snapshots, Source
 
 GPUS = [Gpu(f"GPU-{number}", f"gpu{number}") for number in range(3)]

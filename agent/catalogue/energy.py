@@ -5,18 +5,17 @@ Of every GPU, joulespan.energy.measured = .attributed + .idle + .unattributed, a
 requests that are still running is in none of them yet.
 """
 
-from agent.entities import (
+from agent.entities import Engine, Gpu
+from agent.host_entities import Host
+from agent.metric import Counter, Gauge, Histogram, Info, UpDownCounter
+from agent.request_entities import (
     CalibratedEngine,
     CalibratedMethod,
     CalibratedWork,
-    Engine,
-    Gpu,
     LedgerGap,
     RequestClass,
     RequestPhase,
 )
-from agent.host_entities import Host
-from agent.metric import Counter, Gauge, Histogram, Info, UpDownCounter
 from agent.unit import Unit
 
 _JOULES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0, 100_000.0)

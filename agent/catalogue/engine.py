@@ -22,8 +22,9 @@ from agent.engine_entities import (
     EngineTransfer,
     EngineTransferStep,
 )
-from agent.entities import Engine, EngineModel, EngineTokens, RequestCause
+from agent.entities import Engine, EngineModel, EngineTokens
 from agent.metric import Counter, Gauge, Histogram, Info
+from agent.request_entities import RequestCause
 from agent.unit import Unit
 
 INFO = Info("joulespan.engine.info", EngineInfo, "What an engine is, as far as its page says.")

@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What requests took, from the spans of the engines: each counts once, by the span that tells it whole."""
 
-from agent.entities import EngineGpu, RequestClass, RequestEngine, RequestFinish, RequestGap, RequestName, RequestTokens
 from agent.metric import Counter, Histogram, Info
+from agent.request_entities import (
+    EngineGpu,
+    RequestClass,
+    RequestEngine,
+    RequestFinish,
+    RequestGap,
+    RequestName,
+    RequestTokens,
+)
 from agent.unit import Unit
 
 _LATENCY = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)

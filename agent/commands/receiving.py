@@ -16,7 +16,7 @@ from agent.clock import NS, Clock
 from agent.commands.dividing import Dividing
 from agent.config import Config
 from agent.dialects.reading import Reader
-from agent.entities import EngineGpu, Queue, Receiver, ReceiverRefusal
+from agent.entities import Queue, Receiver, ReceiverRefusal
 from agent.errors import ConfigError
 from agent.metric import Counter, Distribution, Sample
 from agent.owner_entities import EngineOwner
@@ -27,6 +27,7 @@ from agent.processors.request_metrics import RequestMetrics
 from agent.processors.topology import Topology, gpus_of, holders_of
 from agent.receivers.kept import KeptMetrics
 from agent.receivers.otlp import Consumer, Messages, OtlpReceiver, Signal
+from agent.request_entities import EngineGpu
 from agent.requests import Request
 from agent.scraping.collector import Served
 from agent.scraping.search import Feeds

@@ -14,16 +14,7 @@ import numpy as np
 
 from agent.catalogue import energy as catalogue
 from agent.clock import NS, Clock
-from agent.entities import (
-    CalibratedEngine,
-    CalibratedMethod,
-    CalibratedWork,
-    Engine,
-    Gpu,
-    LedgerGap,
-    MigInstance,
-    RequestClass,
-)
+from agent.entities import Engine, Gpu, MigInstance
 from agent.metric import Distribution, Sample
 from agent.processors.energy_annotation import annotations, covered
 from agent.processors.hold import Divided
@@ -34,6 +25,7 @@ from agent.processors.ledger.ledger import Closed, Ledger
 from agent.processors.ledger.payment import METHODS, Shares
 from agent.processors.ledger.work import columns
 from agent.processors.request_metrics import RequestMetrics, Seen
+from agent.request_entities import CalibratedEngine, CalibratedMethod, CalibratedWork, LedgerGap, RequestClass
 from agent.timeline import Timeline
 
 _FUTURE = 60.0

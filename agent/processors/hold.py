@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.entities import Gpu, MigInstance, RequestClass
+from agent.entities import Gpu, MigInstance
 from agent.otlp.envelope import Envelope
 from agent.owner_entities import NOBODY, Owner
+from agent.request_entities import RequestClass
 from agent.requests import Request
 
 _BESIDE = 1024

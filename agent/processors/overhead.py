@@ -10,10 +10,10 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from agent.catalogue import energy as catalogue
-from agent.entities import RequestClass
 from agent.host_entities import Host
 from agent.metric import Sample
 from agent.processors.meter_energy import Growth
+from agent.request_entities import RequestClass
 
 IDLE, UNATTRIBUTED = "idle", "unattributed"
 _HOST = Host()

@@ -16,11 +16,11 @@ import msgspec
 
 from agent.catalogue import energy
 from agent.catalogue import requests as catalogue
-from agent.entities import RequestClass, RequestEngine, RequestFinish, RequestName, RequestPhase, RequestTokens
 from agent.metric import Distribution, Exemplar, Histogram, Sample
 from agent.owner_entities import NOBODY, Owner
 from agent.processors.owner_slots import NONE, OwnerSlots
 from agent.processors.top_names import OTHER, TopNames
+from agent.request_entities import RequestClass, RequestEngine, RequestFinish, RequestName, RequestPhase, RequestTokens
 from agent.requests import Request, Role
 
 ERROR = "error"

@@ -18,10 +18,11 @@ from agent.clock import FakeClock
 from agent.commands import doctor
 from agent.commands.engines import ADVICE, Engine, Engines, Unmapped, ask, engines_in
 from agent.config_values import Address
-from agent.entities import EngineGpu, EngineModel, Gpu, RequestClass, RequestGap
+from agent.entities import EngineModel, Gpu
 from agent.metric import Distribution, Sample
 from agent.processors.senders import Reason
 from agent.reader.examine import GpuReport, Report
+from agent.request_entities import EngineGpu, RequestClass, RequestGap
 from agent.scrape_entities import ScrapedEngine, ScrapeInfo
 from agent.scraping.page import INTERNAL, UNRECOGNISED
 from agent.snapshot import Snapshots, Source

@@ -4,9 +4,9 @@
 from agent.catalogue.engine import KV_CACHE_UTILIZATION, PREEMPTIONS, REQUESTS_RUNNING, REQUESTS_WAITING, TOKENS
 from agent.catalogue.own import BUILD_INFO, ENGINE_UP
 from agent.catalogue.requests import REQUEST_FINISHED, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN
-from agent.entities import RequestClass
 from agent.metric import Histogram
 from agent.promql import Scope
+from agent.request_entities import RequestClass
 from alerts.recording import by_name
 from alerts.thresholds import Thresholds
 from tests.alerts.cases import Case, Input, fires, recorded, silent, stored

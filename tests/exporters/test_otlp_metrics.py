@@ -31,10 +31,11 @@ from agent.catalogue.links import NVLINK_IO
 from agent.catalogue.own import BUILD_INFO, MEMORY
 from agent.catalogue.requests import REQUEST_DURATION
 from agent.clock import NS, FakeClock
-from agent.entities import BuildInfo, EngineModel, Gpu, GpuClock, NvLinkIo, Process, RequestClass
+from agent.entities import BuildInfo, EngineModel, Gpu, GpuClock, NvLinkIo, Process
 from agent.errors import ConfigError
 from agent.host_entities import CpuMeter
 from agent.metric import Distribution, Exemplar, Sample
+from agent.request_entities import RequestClass
 from agent.snapshot import EMPTY, Snapshot, Snapshots, Source
 from exporters import otlp_sdk
 from exporters.otlp_metrics import OtlpMetrics, OtlpSettings, enabled

@@ -6,7 +6,8 @@ import re
 from agent.catalogue import requests
 from agent.catalogue.energy import REQUEST_ENERGY
 from agent.catalogue.engine import KV_CACHE_UTILIZATION, REQUESTS_RUNNING, REQUESTS_WAITING
-from agent.entities import EngineGpu, EngineModel, RequestClass, RequestTokens
+from agent.entities import EngineModel
+from agent.request_entities import EngineGpu, RequestClass, RequestTokens
 from agent.snapshot import EMPTY, Snapshots, Source
 from exporters.page_engines import engines
 

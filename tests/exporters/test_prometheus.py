@@ -33,10 +33,11 @@ from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
 from agent.catalogue.gpu import CLOCK, ENERGY, MEMORY_USAGE, POWER, PROCESS_MEMORY
 from agent.catalogue.health import XID
 from agent.catalogue.requests import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
-from agent.entities import EngineModel, Gpu, GpuClock, GpuProcess, GpuXid, RequestClass
+from agent.entities import EngineModel, Gpu, GpuClock, GpuProcess, GpuXid
 from agent.entity import attributes
 from agent.host_entities import CpuMeter
 from agent.metric import Counter, Distribution, Exemplar, Histogram, Sample, label_name
+from agent.request_entities import RequestClass
 from agent.snapshot import Batch, Snapshot, Snapshots, Source
 from exporters.prometheus import Format, PrometheusWriter
 

@@ -8,7 +8,8 @@ from agent.catalogue.engine import REQUEST_DURATION as ENGINE_DURATION
 from agent.catalogue.gpu import POWER
 from agent.catalogue.requests import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
 from agent.clock import NS, FakeClock
-from agent.entities import EngineModel, Gpu, RequestClass
+from agent.entities import EngineModel, Gpu
+from agent.request_entities import RequestClass
 from agent.snapshot import Snapshots, Source
 from exporters.snapshot_json import snapshot_json
 

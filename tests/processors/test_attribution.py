@@ -14,13 +14,14 @@ from agent.catalogue import energy as catalogue
 from agent.catalogue.engine import REQUESTS_RUNNING
 from agent.catalogue.gpu import ENERGY
 from agent.clock import NS, FakeClock
-from agent.entities import EngineModel, Gpu, MigInstance, RequestClass
+from agent.entities import EngineModel, Gpu, MigInstance
 from agent.metric import Distribution, Metric, Sample
 from agent.otlp.values import attributes
 from agent.processors.attribution import Attribution, Learnt, Pace
 from agent.processors.hold import Divided
 from agent.processors.ledger.calibration import restored
 from agent.processors.request_metrics import RequestMetrics
+from agent.request_entities import RequestClass
 from agent.requests import Request
 from agent.snapshot import Source
 from agent.spans import Source as SpanSource

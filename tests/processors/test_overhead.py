@@ -17,10 +17,11 @@ from agent.catalogue.energy import (
 )
 from agent.clock import NS, FakeClock
 from agent.collectors.overhead import HostOverhead, between
-from agent.entities import Gpu, RequestClass, RequestPhase
+from agent.entities import Gpu
 from agent.host_entities import CpuMeter, Host
 from agent.metric import Sample
 from agent.processors.overhead import Overhead
+from agent.request_entities import RequestClass, RequestPhase
 from agent.snapshot import Snapshots, Source
 from agent.timeline import Timeline
 

@@ -9,11 +9,12 @@ from agent.catalogue.energy import ENERGY_ATTRIBUTED, ENERGY_IDLE, ENERGY_MEASUR
 from agent.catalogue.gpu import ENERGY
 from agent.catalogue.owners import ENGINE_OWNER
 from agent.catalogue.requests import ENGINE_GPU
-from agent.entities import Engine, EngineGpu, Gpu, RequestClass, RequestPhase
+from agent.entities import Engine, Gpu
 from agent.metric import Sample
 from agent.owner_entities import NOBODY, EngineOwner, GpuOwner
 from agent.processors.hold import Divided
 from agent.processors.owner_energy import OwnerEnergy
+from agent.request_entities import EngineGpu, RequestClass, RequestPhase
 from agent.snapshot import Snapshots, Source
 from tests.processors.test_attribution import WORKING, Node
 

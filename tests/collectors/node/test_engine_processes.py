@@ -14,7 +14,8 @@ from agent.catalogue.gpu import GPU_INFO, PROCESS_MEMORY
 from agent.catalogue.requests import ENGINE_GPU
 from agent.collectors.node.engine_processes import COLLECTOR
 from agent.config import EngineProcessCollector
-from agent.entities import EngineGpu, Gpu, GpuInfo, GpuProcess
+from agent.entities import Gpu, GpuInfo, GpuProcess
+from agent.request_entities import EngineGpu
 from agent.snapshot import Snapshot, Snapshots, Source
 from tests.collectors.node.bench import FIXTURES, Bench, copied
 
