@@ -114,7 +114,7 @@ def _latency(scope: Scope) -> Line:
 
 def _table(scope: Scope) -> Line:
     return line(
-        8,
+        6,
         table(
             "Engines",
             (own.ENGINE_UP, engine.REQUESTS_RUNNING, engine.KV_CACHE_UTILIZATION, engine.TOKENS),
@@ -123,6 +123,14 @@ def _table(scope: Scope) -> Line:
             sort="Waiting",
             empty="no engine is known.",
         ),
+    )
+
+
+def _queues(scope: Scope) -> Line:
+    waiting = scope.of(engine.REQUESTS_WAITING).sum("engine")
+    running = scope.of(engine.REQUESTS_RUNNING).sum("engine")
+    return line(
+        8,
         graph(
             "Requests by how they ended",
             requests.REQUEST_FINISHED,
@@ -133,15 +141,6 @@ def _table(scope: Scope) -> Line:
             empty=_NO_SPANS,
             rate=True,
         ),
-        widths=(16, 8),
-    )
-
-
-def _queues(scope: Scope) -> Line:
-    waiting = scope.of(engine.REQUESTS_WAITING).sum("engine")
-    running = scope.of(engine.REQUESTS_RUNNING).sum("engine")
-    return line(
-        8,
         graph(
             "Batch and queue",
             (engine.REQUESTS_RUNNING, engine.REQUESTS_WAITING),

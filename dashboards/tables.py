@@ -105,7 +105,7 @@ def matrix(title: str, about: Metric[Any], expr: Expr, rows: str, columns: str, 
                     f"{row}\\{column}",
                     displayName="Node",
                     custom__cellOptions=_CELL["plain"],
-                    custom__width=180,
+                    custom__width=110,
                 )
             ],
         ),
