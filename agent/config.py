@@ -284,7 +284,7 @@ class PrometheusExporter(Section, frozen=True, kw_only=True):
 class OtlpExporter(Section, frozen=True, kw_only=True):
     """Where metrics are pushed to. What is empty or None is left to the OTEL_* variables.
 
-    `certificate`, `client_certificate` and `client_key` are files in PEM; `queue` is how many pushes may wait.
+    `certificate`, `client_certificate` and `client_key` are files in PEM; `queue` is the memory for what waits.
     """
 
     endpoint: str = ""
@@ -295,7 +295,7 @@ class OtlpExporter(Section, frozen=True, kw_only=True):
     certificate: str = ""
     client_certificate: str = ""
     client_key: str = ""
-    queue: int = 64
+    queue: Size = Size(64 << 20)
 
 
 class ForwardExporter(Section, frozen=True, kw_only=True):
@@ -311,6 +311,13 @@ class ForwardExporter(Section, frozen=True, kw_only=True):
     queue: Size = Size(64 << 20)
 
 
+class SpoolSettings(Section, frozen=True, kw_only=True):
+    """What a back end could not take, on disk in `state_directory`: at most `size` bytes of each exporter."""
+
+    enabled: bool = True
+    size: Size = Size(256 << 20)
+
+
 class Exporters(Section, frozen=True, kw_only=True):
     """What goes out."""
 
@@ -318,6 +325,7 @@ class Exporters(Section, frozen=True, kw_only=True):
     otlp: OtlpExporter = msgspec.field(default_factory=OtlpExporter)
     traces: ForwardExporter = msgspec.field(default_factory=ForwardExporter)
     logs: ForwardExporter = msgspec.field(default_factory=ForwardExporter)
+    spool: SpoolSettings = msgspec.field(default_factory=SpoolSettings)
 
 
 class Config(Section, frozen=True, kw_only=True):

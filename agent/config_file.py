@@ -182,8 +182,8 @@ def _from_text(key: str, text: str) -> object:
         return [part.strip() for part in text.split(",") if part.strip()]
     if last == "headers":
         return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
-    # More digits than that are no size of a queue, and int() refuses thousands of them without naming the key.
-    limits = ("exporters.otlp.queue", "collectors.switches.max_series", "owners.max")
+    # More digits than that are no limit, and int() refuses thousands of them without naming the key.
+    limits = ("collectors.switches.max_series", "owners.max")
     whole = key in (*limits, *(f"requests.{one}" for one in _LIMITS))
     return int(text) if whole and re.fullmatch(r"[0-9]{1,9}", lowered) else text
 
@@ -203,8 +203,6 @@ def _problems(config: Config) -> Iterator[str]:  # noqa: C901 - one branch a rul
         protocol = getattr(config.exporters, name).protocol
         if protocol not in ("", "grpc", "http/protobuf"):
             yield f"exporters.{name}.protocol: `{protocol}` is neither grpc nor http/protobuf"
-    if config.exporters.otlp.queue < 2:  # noqa: PLR2004 - one in flight, one that waits
-        yield "exporters.otlp.queue: must be at least 2"
     for limit in _LIMITS:
         if not 1 <= getattr(config.requests, limit) <= _MOST_NAMES:
             yield f"requests.{limit}: must be from 1 to {_MOST_NAMES}"

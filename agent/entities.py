@@ -336,6 +336,15 @@ class Queue(NamedTuple):
     queue: Annotated[str, Attr("queue", "Which queue")]
 
 
+class QueueFailure(NamedTuple):
+    """What went wrong with what a queue of this agent keeps on disk."""
+
+    queue: Annotated[str, Attr("queue", "Which queue")]
+    type: Annotated[
+        str, Attr("error.type", "write: a file could not be written; corrupt: one is not as it was written, and lost")
+    ]
+
+
 class Process(NamedTuple):
     """A process of this agent."""
 

@@ -206,12 +206,21 @@ def _flow(scope: Scope) -> Line:
             note="How full, on the fullest node. A ring that remembers is full in its steady state.",
         ),
         graph(
+            "Waits on disk",
+            (own.QUEUE_DISK_USAGE, own.QUEUE_DISK_FAILURES),
+            Query(scope.of(own.QUEUE_DISK_USAGE).sum("queue"), "{queue}"),
+            look=Look(low=0),
+            note="What a back end could not take yet; sent in order when it is back.",
+            empty="nothing is sent over OTLP.",
+        ),
+        graph(
             "Points by what became of them",
             own.EXPORTER_POINTS,
             Query(scope.rate(own.EXPORTER_POINTS).sum("exporter", "outcome"), "{exporter} {outcome}"),
             look=Look(low=0),
             rate=True,
         ),
+        widths=(5, 5, 5, 4, 5),
     )
 
 

@@ -3,13 +3,15 @@
 
 One thread joins what waits to requests and sends them in order. What the back end refuses for good is dropped, as the
 OTLP specification demands; a request that holds several parcels is halved first, until only what is wrong is lost.
-After any other failure the same is sent again. What a full queue drops is the oldest.
+After any other failure the same is sent again, and what waits meanwhile goes to the disk, where there is a spool: from
+there it is sent later, by the next agent if this one ends. What a full queue drops is the oldest.
 """
 
 import logging
 import os
 import random
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias
@@ -18,16 +20,19 @@ from agent.catalogue.own import (
     EXPORTER_LAST_SUCCESS,
     EXPORTER_POINTS,
     EXPORTER_REQUESTS,
+    QUEUE_DISK_FAILURES,
+    QUEUE_DISK_USAGE,
     QUEUE_DROPPED,
     QUEUE_FILL,
 )
 from agent.clock import NS, Clock
-from agent.entities import Exporter, ExporterOutcome, Queue
+from agent.entities import Exporter, ExporterOutcome, Queue, QueueFailure
 from agent.metric import Sample
 from agent.otlp.parcel import Parcel
 from exporters.otlp_answer import Outcome, Verdict
 from exporters.otlp_parcels import REFUSED, Dropped, ParcelQueue
 from exporters.otlp_settings import GRPC, OtlpSettings, Signal, Target, address, enabled, target
+from exporters.spool import FAILURES, Spool
 
 __all__ = ["OtlpForward", "OtlpSettings", "Parcel", "Tally", "enabled"]
 
@@ -41,6 +46,8 @@ _LARGEST = 2 << 20
 """Bytes of a joined request. Servers refuse more than 4 MiB by default."""
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
 _SHORTEST_ASKED, _LONGEST_ASKED = 0.1, 60.0
+_SPILL, _LOOK = 5.0, 1.0
+"""Seconds after which what waits goes to the disk, and between two looks whether it is too much to wait for that."""
 _LINES, _LINES_NS = 10, 60 * NS
 """So many changes of state are logged in that time. A back end that flaps is no news."""
 
@@ -67,13 +74,20 @@ class OtlpForward:
         clock: Clock,
         environ: Mapping[str, str] = os.environ,
         *,
+        name: str = "",
         capacity: int = _CAPACITY,
+        spool: Spool | None = None,
     ) -> None:
-        """Prepare; nothing is connected yet. `capacity` is the memory, in bytes, for what waits. Raises ConfigError."""
+        """Prepare; nothing is connected yet. Raises ConfigError.
+
+        `capacity` is the memory, in bytes, for what waits. `name` is what its metrics call it, if not by its signal.
+        """
         self._signal = signal
+        self._name = name or signal
         self._backend = _backend(signal, target(settings, environ, signal))
         self._clock = clock
-        self._queue = ParcelQueue(capacity)
+        self._spool = spool
+        self._queue = ParcelQueue(capacity, spool)
         self._voice = _Voice(signal, address(settings, environ, signal), clock)
         self._counting = threading.Lock()
         self._tally: Counter[tuple[str, str, str | None]] = Counter()
@@ -81,11 +95,16 @@ class OtlpForward:
         self._last_success: float | None = None
         self._stopping, self._given_up = threading.Event(), threading.Event()
         # A daemon: a back end that never answers must not keep the process.
-        self._sender = threading.Thread(target=self._send_all, name=f"otlp-{signal}", daemon=True)
+        self._sender = threading.Thread(target=self._send_all, name=f"otlp-{self._name}", daemon=True)
 
     def put(self, parcels: Sequence[Parcel]) -> None:
         """Give parcels to send, in order. From any thread; never blocks."""
         self._drop(self._queue.put(parcels))
+
+    def lose(self, receiver: str, items: int, reason: str) -> None:
+        """Count items that could not even be made parcels. From any thread."""
+        with self._counting:
+            self._count(receiver, "dropped", reason, items)
 
     def start(self) -> None:
         """Begin to send."""
@@ -94,16 +113,18 @@ class OtlpForward:
     def stop(self, grace_seconds: float) -> None:
         """Send what waits, for at most `grace_seconds`; blocks that long when the back end is away or hangs.
 
-        What is then left, in flight or not, is dropped. Not to be called from the event loop.
+        What is then left, in flight or not, is kept on disk where there is a spool, and else dropped. Not to be called
+        from the event loop.
         """
         self._stopping.set()
         self._queue.close()
         if self._sender.ident is not None:
             self._sender.join(grace_seconds)
         self._given_up.set()
-        left = self._queue.abandon()
-        self._drop(left)
-        self._voice.stopped(sum(sum(parcel.items.values()) for parcel in left.parcels))
+        stopped, full, kept = self._queue.abandon()
+        self._drop(full)
+        self._drop(stopped)
+        self._voice.stopped(sum(sum(parcel.items.values()) for parcel in stopped.parcels), kept)
         self._backend.close()
 
     def samples(self) -> Iterator[Sample]:
@@ -111,12 +132,16 @@ class OtlpForward:
         tally = self.tally()
         for outcome, counted in (("exported", "forwarded"), ("dropped", "dropped")):
             items = sum(number for (_, found, _), number in tally.items() if found == counted)
-            yield EXPORTER_POINTS(ExporterOutcome(self._signal, outcome), items)
-            yield EXPORTER_REQUESTS(ExporterOutcome(self._signal, outcome), self._requests[outcome])
+            yield EXPORTER_POINTS(ExporterOutcome(self._name, outcome), items)
+            yield EXPORTER_REQUESTS(ExporterOutcome(self._name, outcome), self._requests[outcome])
         if self._last_success is not None:
-            yield EXPORTER_LAST_SUCCESS(Exporter(self._signal), self._last_success)
-        yield QUEUE_FILL(Queue(self._signal), self._queue.fill)
-        yield QUEUE_DROPPED(Queue(self._signal), self._queue.dropped)
+            yield EXPORTER_LAST_SUCCESS(Exporter(self._name), self._last_success)
+        yield QUEUE_FILL(Queue(self._name), self._queue.fill)
+        yield QUEUE_DROPPED(Queue(self._name), self._queue.dropped)
+        if self._spool is not None:
+            yield QUEUE_DISK_USAGE(Queue(self._name), self._spool.usage)
+            for failure in FAILURES:
+                yield QUEUE_DISK_FAILURES(QueueFailure(self._name, failure), self._spool.failures[failure])
 
     def tally(self) -> Tally:
         """Say what became of the items of each receiver. From any thread."""
@@ -130,6 +155,7 @@ class OtlpForward:
             outcome = self._try(parcels)
             if outcome.verdict is Verdict.AWAY:
                 self._queue.put_back()
+                self._drop(self._queue.spill())
                 self._voice.tell(outcome, 0)
                 self._rest(pause(failures, outcome.pause))
                 failures = 0 if self._stopping.is_set() else failures + 1
@@ -147,7 +173,14 @@ class OtlpForward:
 
     def _rest(self, seconds: float) -> None:
         """Wait for the next try. The beginning of the stop ends this, and after that only the end of its grace does."""
-        (self._given_up if self._stopping.is_set() else self._stopping).wait(seconds)
+        ended = self._given_up if self._stopping.is_set() else self._stopping
+        now = time.monotonic()
+        until, spilled = now + seconds, now
+        while (left := until - now) > 0 and not ended.wait(min(left, _LOOK)):
+            now = time.monotonic()
+            if self._queue.crowded or now - spilled >= _SPILL:
+                self._drop(self._queue.spill())
+                spilled = now
 
     def _settle(self, parcels: Sequence[Parcel], outcome: Outcome) -> None:
         taken = outcome.verdict is Verdict.TAKEN
@@ -197,9 +230,11 @@ class _Voice:
         level, words = self._words(outcome, items, state)
         log.log(level, "otlp: %s %s", self._address, words)
 
-    def stopped(self, items: int) -> None:
+    def stopped(self, items: int, kept: int) -> None:
         """Say what was not sent, if anything, and nothing more."""
         self._quiet = True
+        if kept:
+            log.info("otlp: stopped, bytes with %s for %s kept on disk: %d", _ITEMS[self._signal], self._address, kept)
         if items:
             log.warning("otlp: stopped, %s not sent to %s: %d", _ITEMS[self._signal], self._address, items)
 

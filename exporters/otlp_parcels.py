@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encoded telemetry that waits to be forwarded: a queue bounded in bytes, in the order in which it came."""
+"""Encoded telemetry that waits to be forwarded: in memory, bounded in bytes, and on disk while a back end is away.
+
+In the order in which it came: what is on disk is older than what is in memory. Only what is on its way is read again.
+"""
 
 import threading
 from collections import deque
@@ -8,12 +11,19 @@ from itertools import count
 from typing import NamedTuple
 
 from agent.otlp.parcel import Parcel
+from exporters.spool import Spool
 
 FULL, REFUSED, STOPPED = "full", "refused", "stopped"
 """Why something is dropped."""
 
 _BESIDE = 512
 """Bytes that a parcel takes in memory beside its body: objects, a place in the queue, and the counts per receiver."""
+_FILE = 2 << 20
+"""Bytes of what is written in one file, unless one parcel has more."""
+_CROWDED = 0.25
+"""The share of the memory from which on it is not waited for more."""
+_ADOPT = 10.0
+"""Seconds between two looks for what other agents left."""
 
 
 class Dropped(NamedTuple):
@@ -21,6 +31,14 @@ class Dropped(NamedTuple):
 
     parcels: Sequence[Parcel]
     reason: str
+
+
+class Left(NamedTuple):
+    """What an end leaves: what is lost, as it was not sent, and what fell from a full disk; bytes that are on disk."""
+
+    stopped: Dropped
+    full: Dropped
+    kept: int
 
 
 class _Place(NamedTuple):
@@ -40,21 +58,32 @@ class ParcelQueue:
     put() may be called from any thread, next() and what follows it from one. Nothing blocks but next().
     """
 
-    def __init__(self, capacity: int) -> None:
-        """Hold at most `capacity` bytes."""
+    def __init__(self, capacity: int, spool: Spool | None = None) -> None:
+        """Hold at most `capacity` bytes in memory, and what spill() moves there in the spool."""
         self.capacity = capacity
         self.dropped = 0
+        self._spool = spool
         self._changed = threading.Condition()
         self._waiting: deque[_Place] = deque()
+        self._read: deque[_Place] = deque()
+        """What is left of the file that was taken from the spool: older than all that waits, no part of the size."""
         self._flight: list[_Place] = []
+        self._reading = False
+        """Whether what is in flight is of that file."""
         self._size = self._flying = 0
         self._groups = count(1)
         self._closed = self._abandoned = False
 
     @property
     def fill(self) -> float:
-        """The share of the capacity that is in use."""
-        return self._size / self.capacity
+        """The share of the capacity that is in use, in memory or on disk, whichever is more."""
+        memory = self._size / self.capacity
+        return max(memory, self._spool.usage / self._spool.capacity) if self._spool else memory
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much waits in memory that it should go to the disk soon."""
+        return self._size > self.capacity * _CROWDED
 
     def put(self, parcels: Sequence[Parcel]) -> Dropped:
         """Add the newest, and return what had to go for them; after close() all of them."""
@@ -68,10 +97,17 @@ class ParcelQueue:
 
     def next(self, most: int) -> list[Parcel]:
         """Wait for the oldest and take them in flight: up to `most` bytes of body, at least one. None left: closed."""
+        self._load()
+        while not self._changed_within(_ADOPT if self._spool else None):
+            assert self._spool is not None
+            self._spool.adopt()
+            self._load()
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._flight = list(self._joined(most))
-            self._flying = sum(place.size for place in self._flight)
+            if self._abandoned:
+                return []
+            self._reading = bool(self._read)
+            self._flight = list(_joined(self._read or self._waiting, most))
+            self._flying = 0 if self._reading else sum(place.size for place in self._flight)
             return [place.parcel for place in self._flight]
 
     def done(self) -> bool:
@@ -79,6 +115,8 @@ class ParcelQueue:
         with self._changed:
             self._size -= self._flying
             self._flight, self._flying = [], 0
+            if self._reading and not self._read and self._spool:
+                self._spool.done()
             return not self._abandoned
 
     def put_back(self) -> None:
@@ -94,20 +132,62 @@ class ParcelQueue:
             halves = (parcels[:middle], next(self._groups)), (parcels[middle:], next(self._groups))
             self._return([_Place(parcel, group) for half, group in halves for parcel in half])
 
+    def spill(self) -> Dropped:
+        """Move what waits in memory to the disk, and return what fell from there. For who calls next()."""
+        gone: list[Parcel] = []
+        while self._spool and not self._abandoned:
+            with self._changed:
+                places = list(_joined(self._waiting, _FILE))
+                self._size -= sum(place.size for place in places)
+            if not places:
+                break
+            kept, fell = self._spool.write([place.parcel for place in places])
+            gone += fell
+            if not kept:
+                with self._changed:
+                    self._waiting.extendleft(reversed(places))
+                    self._size += sum(place.size for place in places)
+                    gone += self._fallen()
+                break
+        self.dropped += len(gone)
+        return Dropped(gone, FULL)
+
     def close(self) -> None:
         """Take no more, and let next() end once all is taken."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
-    def abandon(self) -> Dropped:
-        """Give up what waits and what is in flight, and return it. Only after close()."""
+    def abandon(self) -> Left:
+        """Give up what waits and what is in flight: keep it on disk, or return it. Only after close()."""
         with self._changed:
-            left = [place.parcel for place in (*self._flight, *self._waiting)]
+            left = deque((*(() if self._reading else self._flight), *self._waiting))
             self._abandoned = True
             self._flight, self._flying, self._size = [], 0, 0
             self._waiting.clear()
-        return Dropped(left, STOPPED)
+        gone: list[Parcel] = []
+        while self._spool and (places := list(_joined(left, _FILE))):
+            written, fell = self._spool.write([place.parcel for place in places])
+            gone += fell
+            if not written:
+                left.extendleft(reversed(places))
+                break
+        kept = self._spool.usage if self._spool else 0
+        if self._spool:
+            self._spool.close()
+        self.dropped += len(gone)
+        return Left(Dropped([place.parcel for place in left], STOPPED), Dropped(gone, FULL), kept)
+
+    def _changed_within(self, seconds: float | None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._read or self._waiting or self._closed, seconds) is not False
+
+    def _load(self) -> None:
+        """Read the oldest file, where all of the one before it was sent."""
+        if self._spool and not self._read and self._spool.waiting and not self._abandoned:
+            found = self._spool.take()
+            with self._changed:
+                self._read.extend(_Place(parcel) for parcel in found)
 
     def _add(self, place: _Place) -> Iterator[Parcel]:
         if place.size + self._flying > self.capacity:
@@ -115,21 +195,27 @@ class ParcelQueue:
             return
         self._waiting.append(place)
         self._size += place.size
-        while self._size > self.capacity:
+        yield from self._fallen()
+
+    def _fallen(self) -> Iterator[Parcel]:
+        while self._size > self.capacity and self._waiting:
             oldest = self._waiting.popleft()
             self._size -= oldest.size
             yield oldest.parcel
 
-    def _joined(self, most: int) -> Iterator[_Place]:
-        size = 0
-        group = self._waiting[0].group if self._waiting else 0
-        while self._waiting and self._waiting[0].group == group:
-            size += len(self._waiting[0].parcel.body)
-            if size > most and size > len(self._waiting[0].parcel.body):
-                return
-            yield self._waiting.popleft()
-
     def _return(self, places: Sequence[_Place]) -> None:
+        into = self._read if self._reading else self._waiting
         self._flight, self._flying = [], 0
         if not self._abandoned:
-            self._waiting.extendleft(reversed(places))
+            into.extendleft(reversed(places))
+
+
+def _joined(waiting: deque[_Place], most: int) -> Iterator[_Place]:
+    """Take the oldest that may be joined: up to `most` bytes of body, at least one."""
+    size = 0
+    group = waiting[0].group if waiting else 0
+    while waiting and waiting[0].group == group:
+        size += len(waiting[0].parcel.body)
+        if size > most and size > len(waiting[0].parcel.body):
+            return
+        yield waiting.popleft()

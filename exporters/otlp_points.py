@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an OTLP push says, held small: pushes share all but their values and times.
-
-While the back end is away up to 64 pushes wait. Of 2400 points each, they take 6 MiB as this, 20 MiB encoded.
-"""
+"""What an OTLP push says; pushes share all but their values and times."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a signal is sent over OTLP: the configuration, and the OTEL_* variables that fill in what it leaves open.
 
-Of each variable there are two, OTEL_EXPORTER_OTLP_TRACES_* and the like before OTEL_EXPORTER_OTLP_*. What the metrics
-exporter of opentelemetry-sdk reads by itself is not read here. Cumulative temporality is not a matter of choice.
+Of each variable there are two, OTEL_EXPORTER_OTLP_TRACES_* and the like before OTEL_EXPORTER_OTLP_*. Cumulative
+temporality is not a matter of choice.
 """
 
 import logging
@@ -31,8 +31,7 @@ class OtlpSettings:
     """One part of the configuration, of which `key` is the name. What is empty or None is left to OTEL_* variables.
 
     `endpoint` is a base address: http:// is plain text, https:// is TLS, and HTTP appends /v1/metrics or the like.
-    `interval` and `timeout` are seconds, the latter of one push with the SDK's own tries. Then three files in PEM.
-    `queue` is how many pushes of metrics may wait for a back end that is away, at least 2.
+    `interval` and `timeout` are seconds. Then three files in PEM.
     """
 
     endpoint: str = ""
@@ -43,7 +42,6 @@ class OtlpSettings:
     certificate: str = ""
     client_certificate: str = ""
     client_key: str = ""
-    queue: int = 64
     key: str = "exporters.otlp"
 
 

@@ -93,7 +93,8 @@ def test_the_contract_is_accepted_and_is_what_the_defaults_are(tmp_path: Path) -
         ("listen: ::1:80", "listen: `::1:80` is no address"),
         ("collectors: 3", "collectors: Expected `object`, got `int`"),
         ("exporters: { otlp: { protocol: udp } }", "exporters.otlp.protocol: `udp` is neither"),
-        ("exporters: { otlp: { queue: 1 } }", "exporters.otlp.queue: must be at least 2"),
+        ("exporters: { otlp: { queue: 64 } }", "exporters.otlp.queue: `64` is no size"),
+        ("exporters: { spool: { size: 0 } }", "exporters.spool.size: `0` is no size"),
         ("web: { certificate: a.pem }", "web: certificate and key go together"),
         ("engines: [{ name: a }, { name: a }]", "engines: two engines have the same name"),
         ("engines: [{ name: a, metrics_url: 127.0.0.1:8000 }]", "engines[0].metrics_url: `127.0.0.1:8000` is no page"),
@@ -221,13 +222,13 @@ def test_a_variable_overrides_the_file_and_a_flag_overrides_both(tmp_path: Path)
         "JOULESPAN_EXPORTERS_OTLP_HEADERS": "a=1,b=2=3",
         "HOME": "/",
     }
-    config = load(file, variables, ["collectors.gpu.processes_interval=42s", "exporters.otlp.queue=9"])
+    config = load(file, variables, ["collectors.gpu.processes_interval=42s", "exporters.otlp.queue=9MiB"])
     gpu = config.collectors.gpu
     assert [float(one) for one in (gpu.interval, gpu.slow_interval, gpu.processes_interval)] == [2, 21, 42]
     assert gpu.detail
     assert config.collectors.nic.include == ("eth0", "ib1")
     assert config.exporters.otlp.headers == {"a": "1", "b": "2=3"}
-    assert config.exporters.otlp.queue == 9
+    assert config.exporters.otlp.queue == 9 << 20
 
 
 def test_a_flag_fills_a_heading_that_has_nothing_under_it(tmp_path: Path) -> None:
@@ -246,8 +247,8 @@ def test_unknown_variables_and_flags_are_mistakes_too() -> None:
         load(None, {}, ["listn=3"])
     with pytest.raises(ConfigError, match="--set listen: write KEY=VALUE"):
         load(None, {}, ["listen"])
-    with pytest.raises(ConfigError, match="queue: Expected `int`"):
-        load(None, {"JOULESPAN_EXPORTERS_OTLP_QUEUE": "9" * 5000})
+    with pytest.raises(ConfigError, match=r"owners\.max: Expected `int`"):
+        load(None, {"JOULESPAN_OWNERS_MAX": "9" * 5000})
 
 
 @given(st.integers(0, 10**9), st.sampled_from(["ms", "s", "m", "h", "d"]))

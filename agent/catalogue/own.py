@@ -10,6 +10,7 @@ from agent.entities import (
     ExporterOutcome,
     Process,
     Queue,
+    QueueFailure,
     Receiver,
     ReceiverRefusal,
     Reload,
@@ -67,6 +68,15 @@ SERIES_DROPPED = Counter(
 )
 QUEUE_FILL = Gauge("joulespan.queue.utilization", Unit.RATIO, Queue, "Share of a bounded queue or ring that is in use.")
 QUEUE_DROPPED = Counter("joulespan.queue.dropped", Unit.ITEMS, Queue, "What a full queue dropped.")
+QUEUE_DISK_USAGE = UpDownCounter(
+    "joulespan.queue.disk.usage", Unit.BYTES, Queue, "On disk, of what a back end could not take yet."
+)
+QUEUE_DISK_FAILURES = Counter(
+    "joulespan.queue.disk.failures",
+    Unit.ITEMS,
+    QueueFailure,
+    "Files of a queue on disk that could not be written, or were lost.",
+)
 RECEIVER_SPANS = Counter(
     "joulespan.receiver.spans", Unit.SPANS, Receiver, "Spans that came in, by what became of them."
 )

@@ -14,7 +14,7 @@ from agent.catalogue import own, requests
 from agent.catalogue.owners import ENGINE_OWNER
 from agent.clock import NS, Clock
 from agent.commands.dividing import Dividing
-from agent.config import Config
+from agent.config import Config, ForwardExporter, OtlpExporter
 from agent.dialects.reading import Reader
 from agent.entities import Queue, Receiver, ReceiverRefusal
 from agent.errors import ConfigError
@@ -33,10 +33,12 @@ from agent.scraping.collector import Served
 from agent.scraping.search import Feeds
 from agent.service import Server
 from agent.snapshot import Snapshot, Snapshots
+from agent.system import state
 from agent.system.machine import LocalMachine
 from agent.timeline import Timeline
 from exporters.otlp_forward import OtlpForward
 from exporters.otlp_settings import OtlpSettings, enabled, target
+from exporters.spool import Spool
 
 if TYPE_CHECKING:
     from agent.recording.recorder import Recorder
@@ -80,7 +82,7 @@ class Receiving:
         Nothing that is learnt of a `demo` is kept. What comes in goes to `recorder` too.
         """
         self._clock = clock
-        self._forwards = _forwards(config, clock)
+        self._forwards = _forwards(config, clock, demo=demo)
         self._kept = KeptMetrics(threading.Lock())
         limits = config.requests
         self._owners = (
@@ -228,18 +230,16 @@ def _recorded(consumer: Consumer, recorder: "Recorder | None", snapshots: Snapsh
     return RecordedConsumer(consumer, recorder)
 
 
-def _forwards(config: Config, clock: Clock) -> dict[Signal, OtlpForward]:
-    """Make what sends on, of each signal that has somewhere to go. Raises ConfigError."""
+def _forwards(config: Config, clock: Clock, *, demo: bool) -> dict[Signal, OtlpForward]:
+    """Make what sends on, of each signal that has somewhere to go, and keeps what waits. Raises ConfigError."""
     found: dict[Signal, OtlpForward] = {}
     for signal, name, section in (
         (Signal.TRACES, "traces", config.exporters.traces),
         (Signal.LOGS, "logs", config.exporters.logs),
     ):
-        settings: dict[str, Any] = msgspec.structs.asdict(section)
-        capacity = settings.pop("queue")
-        _add(found, signal, OtlpSettings(**settings, key=f"exporters.{name}"), capacity, config, clock)
-    push = OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp))
-    _add(found, Signal.METRICS, push, config.exporters.traces.queue, config, clock)
+        _add(found, signal, otlp_settings(section, name), section.queue, config, clock, demo=demo)
+    push = otlp_settings(config.exporters.otlp, "otlp")
+    _add(found, Signal.METRICS, push, config.exporters.traces.queue, config, clock, demo=demo)
     return found
 
 
@@ -250,6 +250,8 @@ def _add(
     capacity: int,
     config: Config,
     clock: Clock,
+    *,
+    demo: bool,
 ) -> None:
     name: Literal["traces", "metrics", "logs"] = signal.name.lower()  # type: ignore[assignment]
     if not enabled(settings.endpoint, os.environ, name):
@@ -259,4 +261,23 @@ def _add(
     if to.hostname in _HERE and to.port in {one.port for one in (otlp.grpc, otlp.http) if one}:
         message = f"{settings.key}: {to.netloc} is this agent's own receiver; name what comes after it"
         raise ConfigError(message)
-    found[signal] = OtlpForward(name, settings, clock, capacity=capacity)
+    spool = spool_of(name, config, demo=demo)
+    found[signal] = OtlpForward(name, settings, clock, capacity=capacity, spool=spool)
+
+
+def otlp_settings(section: OtlpExporter | ForwardExporter, name: str) -> OtlpSettings:
+    """Give what is configured for an exporter, but for how much of it may wait."""
+    told: dict[str, Any] = msgspec.structs.asdict(section)
+    del told["queue"]
+    return OtlpSettings(**told, key=f"exporters.{name}")
+
+
+def spool_of(name: str, config: Config, *, demo: bool) -> Spool | None:
+    """Make the queue on disk of an exporter; None where there is to be none.
+
+    A demo has one where it is told a folder: in the usual one it would find what the agent of this node left.
+    """
+    settings = config.exporters.spool
+    if not settings.enabled or (demo and not config.state_directory):
+        return None
+    return Spool(state.directory(config.state_directory, os.environ) / "spool" / name, settings.size)

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agent.recording.recorder import Recorder
     from agent.simulation.processes import SimulatedEngines
     from exporters.http import HttpInterface
+    from exporters.otlp_metrics import OtlpMetrics
 
 LOG = logging.getLogger("joulespan")
 DEMO_GPUS = 8
@@ -101,6 +102,20 @@ def _simulated(clock: Clock, *, faults: bool) -> "SimulatedEngines":
     return SimulatedEngines(clock.monotonic_ns(), faults=faults)
 
 
+def _pushers(
+    config: Config, resource: Mapping[str, str], clock: Clock, view: "_View", *, demo: bool
+) -> "list[OtlpMetrics]":
+    """Make what pushes metrics, where they are to go somewhere. Raises ConfigError."""
+    from agent.commands.receiving import otlp_settings, spool_of  # noqa: PLC0415 - loaded while the reader starts
+    from exporters.otlp_metrics import NAME, OtlpMetrics, enabled  # noqa: PLC0415 - as above
+
+    section = config.exporters.otlp
+    if not enabled(section.endpoint, os.environ):
+        return []
+    settings, spool = otlp_settings(section, NAME), spool_of(NAME, config, demo=demo)
+    return [OtlpMetrics(settings, resource, clock, view.snapshot, capacity=section.queue, spool=spool)]
+
+
 def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> int:
     from agent.collectors.own import OwnProcesses  # noqa: PLC0415 - loaded while the reader starts
     from agent.commands.feeding import Feeding  # noqa: PLC0415 - as above
@@ -108,7 +123,6 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     from agent.scheduler import LoopCollector, Scheduler  # noqa: PLC0415 - as above
     from agent.service import Pusher, Service  # noqa: PLC0415 - as above
     from exporters.http import HttpInterface  # noqa: PLC0415 - as above
-    from exporters.otlp_metrics import OtlpMetrics, OtlpSettings, enabled  # noqa: PLC0415 - as above
     from exporters.server import HttpServer  # noqa: PLC0415 - as above
 
     config, clock, notifier, snapshots, timeline, supervisor, demo, recorder = core
@@ -116,10 +130,7 @@ def _serve(core: _Core, load: Callable[[], Config], seconds: float | None) -> in
     view = _View(snapshots, supervisor)
     interface = HttpInterface(view, clock, resource, token=_token("web", config.web), demo=demo is not None)
     supervisor.intake.updated = interface.updated
-    pushers: list[OtlpMetrics] = []
-    if enabled(config.exporters.otlp.endpoint, os.environ):
-        settings = OtlpSettings(**msgspec.structs.asdict(config.exporters.otlp))
-        pushers.append(OtlpMetrics(settings, resource, clock, view.snapshot))
+    pushers = _pushers(config, resource, clock, view, demo=demo is not None)
     otlp = config.receivers.otlp
     feeding = Feeding(config, snapshots, timeline, clock)
     token = _token("receivers.otlp.security", otlp.security)
@@ -282,6 +293,7 @@ def _fixed(old: Config, new: Config) -> list[str]:
             ("exporters.otlp", old.exporters.otlp, new.exporters.otlp),
             ("exporters.traces", old.exporters.traces, new.exporters.traces),
             ("exporters.logs", old.exporters.logs, new.exporters.logs),
+            ("exporters.spool", old.exporters.spool, new.exporters.spool),
             ("attribution", old.attribution, new.attribution),
             ("state_directory", old.state_directory, new.state_directory),
             ("collectors.gpu.kernel_log", old.collectors.gpu.kernel_log, new.collectors.gpu.kernel_log),

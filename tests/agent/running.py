@@ -133,6 +133,8 @@ def running(
     ports = ["--set", "receivers.otlp.grpc=127.0.0.1:0", "--set", "receivers.otlp.http=127.0.0.1:0"]
     # Nobody here sends late, and a test should not wait for those who might.
     ports += ["--set", "attribution.lateness=2s"]
+    if not any("state_directory" in one for one in arguments):
+        ports += ["--set", f"state_directory={log.parent / 'state'}"]
     with log.open("w") as output:
         process = subprocess.Popen(
             [*through, sys.executable, "-m", "agent", command, "--listen", listen, *ports, *arguments],

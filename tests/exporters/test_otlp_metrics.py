@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
+from operator import length_hint
 from pathlib import Path
 
 import grpc
@@ -58,6 +59,10 @@ class Node:
         self._snapshots = Snapshots()
         self._values = iter(values)
 
+    @property
+    def left(self) -> int:
+        return length_hint(self._values)
+
     def snapshot(self) -> Snapshot:
         value = next(self._values, None)
         if value is None:
@@ -71,9 +76,9 @@ class Node:
 
 
 @contextmanager
-def pushing(node: Node, endpoint: str, **settings: object) -> Iterator[OtlpMetrics]:
-    chosen = {"endpoint": endpoint, "interval": 0.05, "timeout": 0.5} | settings
-    exporter = OtlpMetrics(OtlpSettings(**chosen), RESOURCE, node.clock, node.snapshot)  # type: ignore[arg-type]
+def pushing(node: Node, endpoint: str, capacity: int = 64 << 20, **settings: object) -> Iterator[OtlpMetrics]:
+    chosen = OtlpSettings(**({"endpoint": endpoint, "interval": 0.05, "timeout": 0.5} | settings))  # type: ignore[arg-type]
+    exporter = OtlpMetrics(chosen, RESOURCE, node.clock, node.snapshot, capacity=capacity)
     exporter.start()
     try:
         yield exporter
@@ -351,36 +356,38 @@ def test_what_a_back_end_missed_while_it_was_away_arrives_in_order(
     rotel: Rotel, protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with pushing(Node(range(1, 13)), rotel.endpoints[protocol], protocol=protocol) as exporter:
-        until(lambda: own(exporter)["queue.utilization otlp"] == 12 / 64 and caplog.records)
+    node = Node(range(1, 13))
+    with pushing(node, rotel.endpoints[protocol], protocol=protocol) as exporter:
+        until(lambda: not node.left and own(exporter)["queue.utilization otlp"] and caplog.records)
         assert "exporter.last_success otlp" not in own(exporter)
         with rotel.running():
             until(lambda: len(points(rotel.pushes())) == 12)
-            until(lambda: own(exporter)["exporter.requests exported"] == 12)
+            until(lambda: own(exporter)["exporter.points exported"] == 12)
         counted = own(exporter)
     assert [point.value for point in points(rotel.pushes())] == list(range(1, 13))
     assert len({point.start for point in points(rotel.pushes())}) == 1
     assert counted["exporter.points dropped"] == counted["queue.dropped otlp"] == counted["queue.utilization otlp"] == 0
     assert counted["exporter.last_success otlp"] > 1.7e9
     away, back = says(caplog)
-    assert away.startswith(
-        f"WARNING otlp: {rotel.endpoints[protocol]} cannot be reached, the last 64 pushes are kept: "
-    )
+    assert away.startswith(f"WARNING otlp: {rotel.endpoints[protocol]} cannot be reached, metrics wait: ")
     assert "refused" in away
-    assert back.startswith(f"INFO otlp: {rotel.endpoints[protocol]} takes metrics, ")
+    assert back == f"INFO otlp: {rotel.endpoints[protocol]} takes metrics"
 
 
 def test_a_full_queue_drops_the_oldest_and_counts_them(rotel: Rotel) -> None:
-    with pushing(Node(range(1, 13)), rotel.endpoints["grpc"], queue=4) as exporter:
+    node = Node([0])
+    (one,) = otlp_sdk.Encoder(RESOURCE, "").parcels(Observer(node.clock).push(node.snapshot()))
+    room = 4 * (len(one.body) + 512)
+    with pushing(Node(range(1, 13)), rotel.endpoints["grpc"], capacity=room) as exporter:
         until(lambda: own(exporter)["queue.dropped otlp"] == 8)
         assert own(exporter)["queue.utilization otlp"] == 1
         with rotel.running():
-            until(lambda: own(exporter)["exporter.requests exported"] == 4)
+            until(lambda: own(exporter)["exporter.points exported"] == 4)
             until(lambda: len(points(rotel.pushes())) == 4)
-        assert own(exporter)["exporter.points dropped"] == own(exporter)["exporter.requests dropped"] == 8
+        assert own(exporter)["exporter.points dropped"] == 8
     values = [point.value for point in points(rotel.pushes())]
-    # The one in flight is not dropped, so that the first may be older than the others.
-    assert values[1:] == [10, 11, 12]
+    # Those in flight are not dropped, so that the first may be older than the others.
+    assert values[-1] == 12
     assert all(one < other for one, other in pairwise(values))
 
 
@@ -391,7 +398,7 @@ def test_a_back_end_that_never_answers_does_not_delay_the_stop(protocol: str) ->
         settings = OtlpSettings(endpoint=endpoint, protocol=protocol, interval=0.05)
         exporter = OtlpMetrics(settings, RESOURCE, node.clock, node.snapshot)
         exporter.start()
-        until(lambda: own(exporter)["queue.utilization otlp"] > 4 / 64)
+        until(lambda: node.left < 990)
         before = time.monotonic()
         exporter.stop(1)
         assert time.monotonic() - before < 2
