@@ -5,6 +5,7 @@ In the order in which it came: what is on disk is older than what is in memory. 
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -71,6 +72,7 @@ class ParcelQueue:
         self._reading = False
         """Whether what is in flight is of that file."""
         self._size = self._flying = 0
+        self._looked = time.monotonic()
         self._groups = count(1)
         self._closed = self._abandoned = False
 
@@ -99,8 +101,6 @@ class ParcelQueue:
         """Wait for the oldest and take them in flight: up to `most` bytes of body, at least one. None left: closed."""
         self._load()
         while not self._changed_within(_ADOPT if self._spool else None):
-            assert self._spool is not None
-            self._spool.adopt()
             self._load()
         with self._changed:
             if self._abandoned:
@@ -115,9 +115,10 @@ class ParcelQueue:
         with self._changed:
             self._size -= self._flying
             self._flight, self._flying = [], 0
-            if self._reading and not self._read and self._spool:
-                self._spool.done()
-            return not self._abandoned
+            told, read = not self._abandoned, self._reading and not self._read
+        if read and self._spool:
+            self._spool.done()
+        return told
 
     def put_back(self) -> None:
         """Return those in flight to their places."""
@@ -183,8 +184,13 @@ class ParcelQueue:
             return self._changed.wait_for(lambda: self._read or self._waiting or self._closed, seconds) is not False
 
     def _load(self) -> None:
-        """Read the oldest file, where all of the one before it was sent."""
-        if self._spool and not self._read and self._spool.waiting and not self._abandoned:
+        """Read the oldest file, where all of the one before it was sent; now and then, look for what others left."""
+        if self._spool is None or self._abandoned:
+            return
+        if (now := time.monotonic()) - self._looked >= _ADOPT:
+            self._looked = now
+            self._spool.adopt()
+        if not self._read and self._spool.waiting:
             found = self._spool.take()
             with self._changed:
                 self._read.extend(_Place(parcel) for parcel in found)

@@ -125,9 +125,11 @@ class Spool:
         with self._guard:
             try:
                 for folder in self._abandoned():
-                    found.extend(self._moved(folder))
+                    with suppress(FileNotFoundError):  # Another took it over just now.
+                        for file in self._moved(folder):
+                            found.append(file)  # noqa: PERF402 - what was moved counts, whatever comes of the next
             except FileNotFoundError:  # Nobody has kept anything yet.
-                return
+                pass
             except OSError as error:
                 self._complain(error)
             if found:
@@ -168,9 +170,16 @@ class Spool:
             fresh = self._folder / f".{name}"
             self._folder.mkdir(_PRIVATE, parents=True, exist_ok=True)
             fresh.mkdir(_PRIVATE)
-            self._lock = os.open(fresh / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._own = fresh.replace(self._folder / name)
+            lock = -1
+            try:
+                lock = os.open(fresh / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._own, self._lock = fresh.replace(self._folder / name), lock
+            except OSError:
+                if lock >= 0:
+                    os.close(lock)
+                shutil.rmtree(fresh, ignore_errors=True)
+                raise
         return self._own
 
     def _abandoned(self) -> Iterator[Path]:

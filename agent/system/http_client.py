@@ -103,12 +103,14 @@ async def get(target: Target, accept: str, *, limit: int, timeout: float, partly
         async with asyncio.timeout(timeout):
             answering = _Answering(_request(target, accept), loop.create_future(), limit, partly=partly)
             context = ssl.create_default_context() if target.scheme == _TLS else None
-            transport, _ = await loop.create_connection(lambda: answering, target.host, target.port, ssl=context)
             try:
-                return await answering.answer
+                transport, _ = await loop.create_connection(lambda: answering, target.host, target.port, ssl=context)
+                try:
+                    return await answering.answer
+                finally:
+                    # What is left is not wanted, and a goodbye could take its time.
+                    transport.abort()
             finally:
-                # What is left is not wanted, and a goodbye could take its time.
-                transport.abort()
                 answering.forget()
 
 
@@ -170,6 +172,7 @@ class _Answering(asyncio.Protocol):
         """Let go of the parser, which holds this in turn: the page would wait for the garbage collector."""
         del self._parser
         self._pieces = []
+        self.answer.cancel()  # Where nobody waits for it any more, how it ends is no news.
 
     def _feed(self, data: bytes) -> None:
         self._head += len(data)

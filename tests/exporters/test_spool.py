@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from agent.clock import FakeClock
 from agent.otlp.parcel import Parcel
+from exporters import otlp_parcels
 from exporters.otlp_forward import OtlpForward, OtlpSettings
 from exporters.otlp_parcels import FULL, STOPPED, ParcelQueue
 from exporters.spool import Spool
@@ -105,6 +106,23 @@ def test_of_an_agent_that_was_killed_everything_is_there(tmp_path: Path) -> None
         process.wait()
     ours.adopt()
     assert rest(ours) == [0, 1, 2, 3, 4]
+
+
+def test_what_others_left_is_found_however_much_there_is_to_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp_parcels, "_ADOPT", 0.05)
+    other, queue = Spool(tmp_path, ROOM), ParcelQueue(ROOM, Spool(tmp_path, ROOM))
+    other.write([parcel(7)])
+    other.close()
+    for _ in range(100):
+        queue.put([parcel(1)])
+        if numbers(queue.next(4)) == [7]:
+            break
+        queue.done()
+        time.sleep(0.01)
+    else:
+        pytest.fail("it was never sent")
 
 
 def test_a_full_spool_gives_back_the_oldest(tmp_path: Path) -> None:

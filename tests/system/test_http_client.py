@@ -2,6 +2,7 @@
 """One GET from servers that answer well, badly, without end, or not at all: each costs a bounded time and memory."""
 
 import asyncio
+import gc
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -232,6 +233,30 @@ def test_plain_http_where_tls_is_asked_for_fails_as_tls() -> None:
     with pytest.raises(Failed) as error:
         asyncio.run(run())
     assert error.value.reason in (Reason.TLS, Reason.TIMEOUT)
+
+
+def test_one_that_is_given_up_at_any_moment_leaves_nothing_to_complain_of() -> None:
+    complaints: list[object] = []
+
+    async def run() -> None:
+        # The server, which is of this loop too, may complain.
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: complaints.append(context) if "future" in context else None
+        )
+        async with serving(says()) as port:
+            for turns in range(40):
+                asking = asyncio.create_task(get(Target("127.0.0.1", port), "*/*", limit=LIMIT, timeout=PATIENT))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                with suppress(asyncio.CancelledError, Failed):
+                    await asking
+                await asyncio.sleep(0.01)
+                del asking
+                gc.collect()
+
+    asyncio.run(run())
+    assert complaints == []
 
 
 def test_a_url_is_taken_apart_and_put_together() -> None:
