@@ -87,6 +87,6 @@ def test_a_malformed_pair_is_named_and_left_out_alone(host: Path, pair: str, cap
 
 
 def test_describing_the_host_does_not_load_opentelemetry() -> None:
-    program = "import sys, agent.resource, exporters.otlp_metrics; print(*sys.modules, sep='\\n')"
+    program = "import sys, agent.resource, exporters.otlp_settings; print(*sys.modules, sep='\\n')"
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert not [name for name in ran.stdout.split() if name.startswith(("opentelemetry", "grpc", "requests"))]

@@ -106,12 +106,14 @@ def _pushers(
     config: Config, resource: Mapping[str, str], clock: Clock, view: "_View", *, demo: bool
 ) -> "list[OtlpMetrics]":
     """Make what pushes metrics, where they are to go somewhere. Raises ConfigError."""
-    from agent.commands.receiving import otlp_settings, spool_of  # noqa: PLC0415 - loaded while the reader starts
-    from exporters.otlp_metrics import NAME, OtlpMetrics, enabled  # noqa: PLC0415 - as above
+    from exporters.otlp_settings import enabled  # noqa: PLC0415 - loaded while the reader starts
 
     section = config.exporters.otlp
     if not enabled(section.endpoint, os.environ):
         return []
+    from agent.commands.receiving import otlp_settings, spool_of  # noqa: PLC0415 - as above
+    from exporters.otlp_metrics import NAME, OtlpMetrics  # noqa: PLC0415 - only who pushes pays for it
+
     settings, spool = otlp_settings(section, NAME), spool_of(NAME, config, demo=demo)
     return [OtlpMetrics(settings, resource, clock, view.snapshot, capacity=section.queue, spool=spool)]
 

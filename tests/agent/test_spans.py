@@ -180,7 +180,7 @@ def test_a_real_prometheus_finds_the_trace_behind_a_slow_request(mock_nvml: Mock
 def test_while_the_back_end_is_away_spans_wait_and_the_rest_is_counted(mock_nvml: MockNvml, tmp_path: Path) -> None:
     port = free_port()
     traces = {"endpoint": f"http://127.0.0.1:{port}", "queue": "1MiB"}
-    settings = config(tmp_path, exporters={"traces": traces})
+    settings = config(tmp_path, exporters={"traces": traces, "spool": {"enabled": False}})
     body = bodies("dynamo-disaggregated/spans_0012.pb")[0]
     with running("run", *settings, env=mock_nvml.env(keys={"gpus": 2}), log=tmp_path / "log") as agent:
         for _ in range(12):
