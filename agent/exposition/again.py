@@ -14,7 +14,6 @@ import msgspec
 from agent.exposition import grammar
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _FEWEST = 8
@@ -42,15 +41,15 @@ class Again:
         """Bytes before each value, since the one before it."""
         # A page that is not of UTF-8, or whose last value has no end of line, is read line by line.
         self._usable = len(told) >= _FEWEST and len(page) == sum(map(len, bare)) + self._lines and not places[-1] >= 0
+        self._rest: NDArray[np.uint8] | None = None
+        """All that is no value, once it is known."""
         if self._usable:
-            self._rest, _ = self._divided(page)
+            self._values(page)
 
     def read(self, page: bytes) -> Sequence[float] | None:
         """Give the values of a page in their order; None where it is another one, or has what is no number."""
-        if not self._usable:
-            return None
-        rest, values = self._divided(page)
-        if len(rest) != len(self._rest) or not (rest == self._rest).all():
+        values = self._values(page) if self._usable else None
+        if values is None:
             return None
         try:
             numbers: Sequence[float] = _NUMBERS.decode(b"[" + values)
@@ -62,26 +61,33 @@ class Again:
         # A word with a comma in it is no number, though it would read as two.
         return numbers if len(numbers) == len(self._told) else None
 
-    def _divided(self, page: bytes) -> "tuple[NDArray[np.uint8], bytes]":
-        """Give the page without its values, and these: each with a comma behind it, the last with a bracket."""
+    def _values(self, page: bytes) -> bytes | None:
+        """Give the values, each with a comma behind it, the last with a bracket; None where the rest is another."""
         import numpy as np  # noqa: PLC0415
 
         read = np.frombuffer(page, np.uint8)
-        ends = np.flatnonzero(read == _NEWLINE)
+        # One array for three purposes: memory that is new to the process costs more than what is done in it.
+        flags = read == _NEWLINE
+        ends = np.flatnonzero(flags)
         if len(ends) != self._lines:
-            return read[:0], b""
+            return None
         ends = ends[self._told]
         starts = self._gaps.copy()
         starts[1:] += ends[:-1]
         widths = ends - starts + 1
         if widths.min() < 1:  # Lines that are shorter than what stood before their value.
-            return read[:0], b""
+            return None
         behind = np.cumsum(widths)
-        values = np.repeat(starts - behind + widths, widths)
-        values += np.arange(len(values))
-        text = read[values]
+        places = np.repeat(starts - behind + widths, widths)
+        places += np.arange(len(places))
+        text = read[places]
         text[behind - 1] = _COMMA
         text[-1] = _BRACKET
-        others = np.ones(len(read), bool)
-        others[values] = False
-        return read[others], text.tobytes()
+        flags[:] = True
+        flags[places] = False
+        rest = read[flags]
+        if self._rest is None:
+            self._rest = rest
+        elif len(rest) != len(self._rest) or not np.equal(rest, self._rest, out=flags[: len(rest)]).all():
+            return None
+        return text.tobytes()
