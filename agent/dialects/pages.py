@@ -19,6 +19,7 @@ from agent.dialects import (
 from agent.dialects.layout import Buckets, Fixed, Layout, Number, layout
 from agent.dialects.rules import PageDialect
 from agent.exposition import Key, Page, Seen
+from agent.exposition.told import Places
 from agent.metric import Distribution, Exemplar, Sample, Series
 
 DIALECTS: Mapping[str, PageDialect] = {
@@ -65,8 +66,11 @@ class Translator:
         self._layout = Layout((), (), (), (), 0)
         self._histograms: list[_Histogram] = []
         self._series: tuple[Series, ...] = ()
+        self._wanted = Places(())
+        """The places on the page that numbers are made of; in what follows, places are among these."""
         self._places: list[int] = []
         """Of each number the place where it is, or one of those that it is made of."""
+        self._fixed: Sequence[Fixed] = ()
         self._made: list[tuple[int, Number]] = []
         """Numbers that are no value of the page as it stands."""
         self._differences: dict[Series, _Difference] = {}
@@ -107,11 +111,11 @@ class Translator:
         What is not a number is None.
         """
         self._lay_out(page)
-        values = page.values
+        values = self._wanted.of(page.values)
         numbers: list[float] = [values[place] for place in self._places]
         for place, one in self._made:
             numbers[place] = self._number(one, values)
-        numbers += [_fixed(one, values) for one in self._layout.fixed]
+        numbers += [_fixed_value(one, values) for one in self._fixed]
         # One that is not finite makes a sum that is not.
         return self._series, numbers if isfinite(sum(numbers)) else [n if isfinite(n) else None for n in numbers]
 
@@ -121,7 +125,7 @@ class Translator:
             self._keys = page.keys
             self._layout = layout(page.keys, self._engine, self._dialects, _SERIES)
             self._histograms = [_Histogram(one) for one in self._layout.histograms]
-            numbers = self._layout.numbers
+            self._wanted, numbers, self._fixed = _wanted(self._layout)
             self._series = (*(one.series for one in numbers), *(one.series for one in self._layout.fixed))
             self._places = [one.places[0] for one in numbers]
             self._made = [(number, one) for number, one in enumerate(numbers) if not one.plain]
@@ -158,7 +162,21 @@ class _Difference:
         return self._last
 
 
-def _fixed(one: Fixed, values: Sequence[float]) -> float:
+def _wanted(layout: Layout) -> tuple[Places, Sequence[Number], Sequence[Fixed]]:
+    """Give the places that numbers are made of, and numbers that say where among these they are."""
+    told = [place for one in layout.numbers for place in (*one.places, *one.less)]
+    told += [place for one in layout.fixed for place in one.values]
+    wanted = sorted(set(told))
+    at = {place: number for number, place in enumerate(wanted)}
+    numbers = [
+        one._replace(places=tuple(at[place] for place in one.places), less=tuple(at[place] for place in one.less))
+        for one in layout.numbers
+    ]
+    fixed = [one._replace(values={at[place]: value for place, value in one.values.items()}) for one in layout.fixed]
+    return Places(wanted), numbers, fixed
+
+
+def _fixed_value(one: Fixed, values: Sequence[float]) -> float:
     if len(one.values) == 1:
         return next(iter(one.values.values()))
     return one.values[max(one.values, key=values.__getitem__)]

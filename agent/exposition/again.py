@@ -2,24 +2,22 @@
 """A page that differs from the one before in its values alone, read in one go instead of line by line.
 
 Nearly every page is one. Where its lines end says where its values are; all that is no value is compared with that of
-the page before, as one run of bytes; and the values are read as one list of JSON. No object is made but the numbers: of
-sixteen pages that are read in turn, the words of one would never be in a cache when it comes to them.
+the page before, as one run of bytes; and the values are kept as a text until somebody asks for them. No object is made
+for a word: of sixteen pages that are read in turn, those of one would never be in a cache when it comes to them.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from agent.exposition import grammar
+from agent.exposition.told import Told, numbers, whole
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 _FEWEST = 8
 """Values of a page from which on it is worth while."""
-_NEWLINE, _COMMA, _BRACKET = b"\n,]"
-_NUMBERS = msgspec.json.Decoder(list[float])
+_NEWLINE, _COMMA = b"\n,"
 
 
 class Again:
@@ -44,25 +42,27 @@ class Again:
         self._rest: NDArray[np.uint8] | None = None
         """All that is no value, once it is known."""
         if self._usable:
-            self._values(page)
+            self._divided(page)
 
     def read(self, page: bytes) -> Sequence[float] | None:
         """Give the values of a page in their order; None where it is another one, or has what is no number."""
-        values = self._values(page) if self._usable else None
-        if values is None:
+        if not self._usable:
             return None
+        found = self._divided(page)
+        if found is None:
+            return None
+        text, ends = found
+        if whole(text, len(ends)):
+            return Told(text, ends)
         try:
-            numbers: Sequence[float] = _NUMBERS.decode(b"[" + values)
-        except msgspec.DecodeError:  # NaN, for one, is no number of JSON.
-            try:
-                numbers = grammar.numbers(values[:-1].decode("ascii", "replace").split(","))
-            except ValueError:
-                return None
+            told = numbers(text)
+        except ValueError:
+            return None
         # A word with a comma in it is no number, though it would read as two.
-        return numbers if len(numbers) == len(self._told) else None
+        return told if len(told) == len(ends) else None
 
-    def _values(self, page: bytes) -> bytes | None:
-        """Give the values, each with a comma behind it, the last with a bracket; None where the rest is another."""
+    def _divided(self, page: bytes) -> "tuple[bytes, NDArray[np.intp]] | None":
+        """Give the values, each with a comma behind it, and where each ends; None where the rest is another."""
         import numpy as np  # noqa: PLC0415
 
         read = np.frombuffer(page, np.uint8)
@@ -82,7 +82,6 @@ class Again:
         places += np.arange(len(places))
         text = read[places]
         text[behind - 1] = _COMMA
-        text[-1] = _BRACKET
         flags[:] = True
         flags[places] = False
         rest = read[flags]
@@ -90,4 +89,4 @@ class Again:
             self._rest = rest
         elif len(rest) != len(self._rest) or not np.equal(rest, self._rest, out=flags[: len(rest)]).all():
             return None
-        return text.tobytes()
+        return text.tobytes(), behind
