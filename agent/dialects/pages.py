@@ -19,7 +19,7 @@ from agent.dialects import (
 from agent.dialects.layout import Buckets, Fixed, Layout, Number, layout
 from agent.dialects.rules import PageDialect
 from agent.exposition import Key, Page, Seen
-from agent.exposition.told import Places
+from agent.exposition.told import Places, every
 from agent.metric import Distribution, Exemplar, Sample, Series
 
 DIALECTS: Mapping[str, PageDialect] = {
@@ -100,7 +100,8 @@ class Translator:
         histograms = self._histograms
 
         def make() -> list[Distribution]:
-            told = (one.read(page.values, page.exemplars) for one in histograms)
+            values = every(page.values)
+            told = (one.read(values, page.exemplars) for one in histograms)
             return [one for one in told if one is not None]
 
         return make

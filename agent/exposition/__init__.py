@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from agent.exposition import grammar
 from agent.exposition.again import Again
 from agent.exposition.grammar import Bounds, Key, Malformed, Seen, Unbounded, number
+from agent.exposition.told import every
 
 __all__ = ["Bounds", "Key", "Line", "Page", "Parser", "Seen"]
 
@@ -49,7 +50,7 @@ class Page(NamedTuple):
 
     def lines(self) -> Iterator[Line]:
         """Give every sample."""
-        for place, ((name, labels), value) in enumerate(zip(self.keys, self.values, strict=True)):
+        for place, ((name, labels), value) in enumerate(zip(self.keys, every(self.values), strict=True)):
             yield Line(name, labels, value, self.exemplars.get(place), self.times.get(place))
 
 
