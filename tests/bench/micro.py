@@ -138,7 +138,7 @@ def engine_page(turn: int, each: int) -> bytes:
                 lines.append(f"{text} {float(value) + (turn if number % each == 0 else 0)}")
             else:
                 lines.append(line)
-    return "\n".join(lines).encode()
+    return ("\n".join(lines) + "\n").encode()
 
 
 def _alternate(cases: dict[str, Callable[[], object]], before: Callable[[int], None]) -> list[tuple[str, float]]:
