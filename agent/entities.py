@@ -341,7 +341,11 @@ class QueueFailure(NamedTuple):
 
     queue: Annotated[str, Attr("queue", "Which queue")]
     type: Annotated[
-        str, Attr("error.type", "write: a file could not be written; corrupt: one is not as it was written, and lost")
+        str,
+        Attr(
+            "error.type",
+            "write: a file could not be written or taken over; corrupt: one is damaged, and lost",
+        ),
     ]
 
 

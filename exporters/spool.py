@@ -31,13 +31,13 @@ _MAGIC, _CHECKED = b"jsq1", 4
 """How a file begins, and the bytes of the CRC of the rest that follow."""
 _ENDING, _LOCK = ".otlp", "lock"
 _LARGEST = 64 << 20
-"""Bytes of a file, uncompressed; what is larger is none of ours."""
+"""Bytes of a file, uncompressed: what is larger is not written, and what is there is none of ours."""
 _MOST_FILES = 1 << 16
 _PRIVATE = 0o700
 _LEVEL = 1
 _PARCELS = msgspec.msgpack.Decoder(list[Parcel])
 FAILURES = WRITE, CORRUPT = "write", "corrupt"
-"""What can fail: a file cannot be written; it is not what was written."""
+"""What can fail: a file cannot be written or taken over; it is not what was written."""
 
 
 class Written(NamedTuple):
@@ -82,7 +82,10 @@ class Spool:
 
     def write(self, parcels: Sequence[Parcel]) -> Written:
         """Keep parcels as the newest, and return what had to go for them."""
-        data = _packed(parcels)
+        told = msgspec.msgpack.encode(parcels)
+        if len(told) > _LARGEST:
+            return Written(kept=True, gone=parcels)
+        data = _packed(told)
         with self._guard:
             gone: list[Parcel] = []
             while self._files and (self._size + len(data) > self.capacity or len(self._files) >= _MOST_FILES):
@@ -132,6 +135,7 @@ class Spool:
                 pass
             except OSError as error:
                 self._complain(error)
+                self.failures[WRITE] += 1
             if found:
                 self._files = deque(sorted((*self._files, *found), key=lambda one: one.path.name))
                 self._size += sum(one.size for one in found)
@@ -231,8 +235,8 @@ class Spool:
             log.warning("otlp: what waits cannot be kept on disk, and stays in memory: %s", words)
 
 
-def _packed(parcels: Sequence[Parcel]) -> bytes:
-    packed = zlib.compress(msgspec.msgpack.encode(parcels), _LEVEL)
+def _packed(told: bytes) -> bytes:
+    packed = zlib.compress(told, _LEVEL)
     return _MAGIC + zlib.crc32(packed).to_bytes(_CHECKED) + packed
 
 

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 _NUMBERS = msgspec.json.Decoder(list[float])
 _OTHER, _DIGIT, _SIGN, _POINT, _EXPONENT, _COMMA = range(6)
-_KINDS = bytes.maketrans(
-    b"0123456789+-.eE,", bytes([_DIGIT] * 10 + [_SIGN] * 2 + [_POINT] + [_EXPONENT] * 2 + [_COMMA])
-)
-_KINDS = bytes(kind if one in b"0123456789+-.eE," else _OTHER for one, kind in enumerate(_KINDS))
+_CHARACTERS = {b"0123456789": _DIGIT, b"+-": _SIGN, b".": _POINT, b"eE": _EXPONENT, b",": _COMMA}
+_KINDS = bytes(next((kind for those, kind in _CHARACTERS.items() if one in those), _OTHER) for one in range(256))
 """Of each byte what it can be in a number."""
 _FOLLOWS = {
     _DIGIT: (_DIGIT, _POINT, _EXPONENT, _COMMA),
@@ -97,8 +95,7 @@ class Places:
     def __init__(self, places: Iterable[int]) -> None:
         """Take them in; they may come twice."""
         self.places = tuple(places)
-        self._many = len(self.places) > 1
-        self._get = itemgetter(*self.places) if self._many else None
+        self._get = itemgetter(*self.places) if len(self.places) > 1 else None
         self._array: NDArray[np.intp] | None = None
 
     def of(self, values: Sequence[float]) -> Sequence[float]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from agent.clock import FakeClock
 from agent.otlp.parcel import Parcel
 from exporters import otlp_parcels
+from exporters import spool as spool_module
 from exporters.otlp_forward import OtlpForward, OtlpSettings
 from exporters.otlp_parcels import FULL, STOPPED, ParcelQueue
 from exporters.spool import Spool
@@ -134,6 +135,15 @@ def test_a_full_spool_gives_back_the_oldest(tmp_path: Path) -> None:
     assert spool.usage == 0
 
 
+def test_what_is_too_large_to_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "_LARGEST", 1000)
+    spool = Spool(tmp_path, ROOM)
+    assert numbers(spool.write([parcel(1, 2000)]).gone) == [1]
+    assert spool.usage == 0
+    assert spool.write([parcel(2)]) == (True, [])
+    assert rest(spool) == [2]
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -211,9 +221,12 @@ def test_a_disk_that_is_full_is_said_once_and_what_waits_stays_in_memory(
 
 def test_where_there_is_no_folder_to_be_had_it_is_said_and_nothing_is_lost_before_the_end(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file")
-    queue = ParcelQueue(ROOM, Spool(tmp_path / "spool", ROOM))
+    spool = Spool(tmp_path / "spool", ROOM)
+    assert spool.failures == {"write": 1}, "what others left cannot be looked for either"
+    queue = ParcelQueue(ROOM, spool)
     queue.put([parcel(1), parcel(2)])
     queue.spill()
+    assert spool.failures == {"write": 2}
     assert numbers(queue.next(ROOM)) == [1, 2]
     queue.put_back()
     queue.close()
